@@ -1,0 +1,42 @@
+package decode
+
+import "strconv"
+
+// The parts of a record's JSON that do not depend on a change.
+
+// appendHead appends the beginning, up to the ordinal in the id.
+func appendHead(dst []byte, id ID) []byte {
+	dst = id.AppendTo(append(dst, `{"id":"`...))
+	return dst[:len(dst)-1] // without the ordinal 0
+}
+
+// unknown is said of a transaction that nobody witnessed.
+var unknown = &Actor{Evidence: "none", Reason: "no hold, not seen by sampling"}
+
+func appendActor(dst []byte, a *Actor) []byte {
+	if a == nil {
+		a = unknown
+	}
+	dst = appendQuoted(append(dst, `,"actor":{"evidence":`...), a.Evidence)
+	if a.Reason != "" {
+		dst = appendQuoted(append(dst, `,"reason":`...), a.Reason)
+	}
+	return append(dst, '}')
+}
+
+// appendFrom appends the part of "source" that is the same in every record.
+func appendFrom(dst []byte, s Source) []byte {
+	dst = appendQuoted(append(dst, `,"database":`...), s.Database)
+	return appendQuoted(append(dst, `,"slot":`...), s.Slot)
+}
+
+// appendSource appends "source" and closes the record.
+func (d *Decoder) appendSource(dst []byte, timeline uint32, origin string) []byte {
+	dst = strconv.AppendUint(append(dst, `"source":{"system":"`...), d.source.System, 10)
+	dst = strconv.AppendUint(append(dst, `","timeline":`...), uint64(timeline), 10)
+	dst = append(dst, d.from...)
+	if origin != "" {
+		dst = appendQuoted(append(dst, `,"origin":`...), origin)
+	}
+	return append(dst, `}}`...)
+}
