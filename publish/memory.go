@@ -1,0 +1,147 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/rawproduce"
+)
+
+// Brokers forget. Two of their memories carry our promise, and both have an end:
+//
+//   - The coordinator forgets a transactional id that is not used for transactional.id.expiration.ms (7 days). The next
+//     run would get another producer id, which fences nobody. So the id is renewed well before, by InitProducerID.
+//   - A partition forgets a producer's last sequence numbers when the newest *record timestamp* is older than
+//     producer.id.expiration.ms (24 hours; ProducerStateManager.java, isProducerExpired; KAFKA-9144). Our timestamps are
+//     commit times: in a backlog of days a broker may forget a batch that it has just written, and would write it a
+//     second time. So a batch that old, whose first try may have arrived, is not sent again: the run ends, and the next
+//     one reads from the tails what has arrived.
+type memory struct {
+	transactionalID time.Duration
+	producer        time.Duration
+}
+
+// ErrUnsure ends a run that cannot tell whether a batch has arrived, and must not ask by sending it again.
+var ErrUnsure = errors.New("a batch may have arrived, and the brokers may have forgotten its sequence number; start again")
+
+// expirations asks a broker for its settings. Who may not ask gets Kafka's defaults.
+func (c *cluster) expirations(ctx context.Context) memory {
+	m := memory{transactionalID: 7 * 24 * time.Hour, producer: 24 * time.Hour}
+	err := func() error {
+		res, err := c.client.Metadata(ctx, &kafka.MetadataRequest{})
+		if err != nil {
+			return err
+		}
+		if len(res.Brokers) == 0 {
+			return kafka.BrokerNotAvailable
+		}
+		answer, err := c.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{
+			Resources: []kafka.DescribeConfigRequestResource{{
+				ResourceType: kafka.ResourceTypeBroker,
+				ResourceName: strconv.Itoa(res.Brokers[0].ID),
+				ConfigNames:  []string{"transactional.id.expiration.ms", "producer.id.expiration.ms"},
+			}},
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range answer.Resources {
+			if r.Error != nil {
+				return r.Error
+			}
+			for _, e := range r.ConfigEntries {
+				ms, err := strconv.ParseInt(e.ConfigValue, 10, 64)
+				if err != nil {
+					continue
+				}
+				switch d := time.Duration(ms) * time.Millisecond; e.ConfigName {
+				case "transactional.id.expiration.ms":
+					m.transactionalID = d
+				case "producer.id.expiration.ms":
+					m.producer = d
+				}
+			}
+		}
+		return nil
+	}()
+	if err != nil {
+		c.log.Debug("brokers do not tell their expirations; using Kafka's defaults", "error", cause(err))
+	}
+	return m
+}
+
+// forgotten reports whether a broker may have forgotten a batch that it wrote.
+func (m memory) forgotten(b *batch) bool {
+	return time.Since(time.UnixMilli(b.newest)) > m.producer/2
+}
+
+// arrived reports whether a batch may be in the log although the answer is an error, or none.
+func arrived(err error) bool {
+	var code kafka.Error
+	if errors.As(err, &code) {
+		return code == kafka.RequestTimedOut || code == kafka.NotEnoughReplicasAfterAppend || code == kafka.NetworkException
+	}
+	var unrouted *rawproduce.Error
+	var dial *net.OpError
+	return !errors.As(err, &unrouted) && !(errors.As(err, &dial) && dial.Op == "dial")
+}
+
+// renew keeps the transactional id known to the coordinator, until ctx ends.
+func (s *Sink) renew(ctx context.Context) {
+	for {
+		sleep(ctx, s.memory.transactionalID/3)
+		if ctx.Err() != nil {
+			return
+		}
+		if err := s.renewOnce(ctx); err != nil {
+			s.mu.Lock()
+			s.fail(fmt.Errorf("renew transactional id: %w", err))
+			s.mu.Unlock()
+			return
+		}
+	}
+}
+
+// renewOnce takes a new epoch at a moment when no batch is under way: sequence numbers begin anew with it. Our own
+// producer id and epoch go with the request (KIP-360), so whoever took over since is not pushed out.
+func (s *Sink) renewOnce(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holding = true
+	defer func() {
+		s.holding = false
+		s.dispatch()
+	}()
+	idle := func() bool {
+		for _, p := range s.active {
+			if p.busy {
+				return false
+			}
+		}
+		return !s.grounded
+	}
+	if err := s.wait(ctx, idle); err != nil {
+		return nil // the run has ended by itself
+	}
+	old := s.producer
+	s.mu.Unlock()
+	p, err := s.cluster.takeOver(ctx, s.transactionalID(), old, nil)
+	s.mu.Lock()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	s.producer = p
+	s.control.sequence = 0
+	for _, p := range s.fenced {
+		p.sequence = 0
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package publish
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// An Observation is something that was seen of the source outside of the stream: it has no place among the rows, only
+// one in the control topic. Detail is a JSON object.
+type Observation struct {
+	Op     string
+	Detail json.RawMessage
+}
+
+// Observed returns the whole that Observe was given last, in this run or an earlier one; nil when there was none. It
+// belongs to the goroutine that sends.
+func (s *Sink) Observed(ctx context.Context) (json.RawMessage, error) {
+	if s.state.Whole < 0 {
+		return nil, nil
+	}
+	value, err := s.readAt(ctx, s.control, s.state.Whole)
+	if err != nil {
+		return nil, err
+	}
+	var n note
+	if err := json.Unmarshal(value, &n); err != nil {
+		return nil, fmt.Errorf("%s offset %d: %w", s.control, s.state.Whole, err)
+	}
+	return n.Whole, nil
+}
+
+// Observe writes down what was seen and, for the next run to compare with, the whole as it is now. It does not wait for
+// Kafka. Any goroutine may call it between Prepare and Finish.
+func (s *Sink) Observe(seen []Observation, whole json.RawMessage) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	for _, o := range seen {
+		if err := s.note(note{Op: o.Op, Observed: o.Detail}); err != nil {
+			return err
+		}
+	}
+	if len(whole) < s.control.topic.limit/2 { // otherwise the next run compares with what it finds there
+		if err := s.note(note{Op: "observed", Whole: whole}); err != nil {
+			return err
+		}
+	}
+	s.dispatch()
+	return nil
+}

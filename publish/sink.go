@@ -1,0 +1,278 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/jackc/pglogrepl"
+
+	"pgwitness/decode"
+)
+
+// ErrFenced says that another instance has taken over our transactional id.
+var ErrFenced = errors.New("another pgwitness took over this prefix; this one must stop")
+
+// A Sink delivers records. Prepare, Send, Mark, Finish and Close belong to one goroutine; flights run beside it and end with
+// Close.
+type Sink struct {
+	cfg     Config
+	log     hclog.Logger
+	cluster *cluster
+	codec   codec
+	memory  memory
+	ctx     context.Context // of the flights: ended by Close
+	cancel  context.CancelFunc
+	flights sync.WaitGroup
+
+	// Of the goroutine that sends, alone.
+	topics   map[string]*topic
+	leads    map[*decode.Target]lead
+	routes   map[decode.Target]*route // the routing that holds
+	former   []string                 // topics that routes led to earlier
+	dirty    bool                     // it is not written down as it is
+	reroute  bool                     // another one is asked for
+	resumed  bool                     // there was a run before this one
+	lastNote int64                    // milliseconds, of the last control record of the run before
+	id       []byte                   // scratch of Send
+	trimmed  []byte                   // scratch of oversize
+
+	mu          sync.Mutex // guards everything below, and the partitions
+	control     *partition
+	controlNext int64 // the offset of the next control record
+	notes       uint64
+	state       state
+	bounds      bounds
+	unmet       int          // tails that the stream must show again before anything is confirmed
+	fenced      []*partition // of all topics but the control topic, in the order of opening
+	lanes       map[int32]*lane
+	active      []*partition // with a queue
+	buffered    int          // bytes in queues
+	free        []*batch     // for reuse
+	progress    progress
+	stats       Stats
+	producer    producer
+	holding     bool          // no batch may be begun: the producer id is being renewed
+	grounded    bool          // no flight may start: topics are being opened
+	change      chan struct{} // closed and replaced whenever something of the above advances
+	err         error         // why delivery ended
+}
+
+// Open reaches the brokers and takes over the transactional id. The context bounds the opening only.
+func Open(ctx context.Context, cfg Config, log hclog.Logger) (*Sink, error) {
+	return open(ctx, cfg, true, log)
+}
+
+// open opens a trail, and begins one where that is asked for.
+func open(ctx context.Context, cfg Config, begin bool, log hclog.Logger) (*Sink, error) {
+	cfg = cfg.withDefaults()
+	codec, err := newCodec(cfg.Compression)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{
+		cfg:     cfg,
+		log:     log,
+		cluster: newCluster(cfg, log),
+		codec:   codec,
+		topics:  make(map[string]*topic),
+		leads:   make(map[*decode.Target]lead),
+		routes:  make(map[decode.Target]*route),
+		lanes:   make(map[int32]*lane),
+		change:  make(chan struct{}),
+	}
+	s.progress.durable, s.bounds.told = cfg.Start, cfg.Start
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.start(ctx, begin); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Sink) start(ctx context.Context, begin bool) error {
+	if err := s.cluster.connect(ctx); err != nil {
+		return err
+	}
+	there, err := s.peek(ctx)
+	if err != nil {
+		return err
+	}
+	if !there && !begin {
+		return errNoTrail
+	}
+	if s.producer, err = s.cluster.takeOver(ctx, s.transactionalID(), anybody, s.cfg.Held); err != nil {
+		return err
+	}
+	s.memory = s.cluster.expirations(ctx)
+	return s.openControl(ctx)
+}
+
+func (s *Sink) transactionalID() string { return "pgwitness." + s.cfg.Prefix }
+
+// Send copies the record into the batches of the partitions that it concerns. It blocks while the buffer is full.
+func (s *Sink) Send(ctx context.Context, r *decode.Record) error {
+	l := s.leads[r.Target]
+	if l.topic == nil || l.root != r.Root {
+		var err error
+		if l.topic, err = s.resolve(ctx, r); err != nil {
+			return err
+		}
+	}
+	t := l.topic
+	s.id = r.ID.AppendTo(s.id[:0])
+	if r.Everywhere {
+		for _, p := range t.partitions {
+			if err := s.put(ctx, p, r, r.Key, r.Value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	home := t.partitions[partitionOf(r.Key, len(t.partitions))]
+	if err := s.put(ctx, home, r, r.Key, r.Value); err != nil {
+		return err
+	}
+	if r.NewKey == nil {
+		return nil
+	}
+	if other := t.partitions[partitionOf(r.NewKey, len(t.partitions))]; other != home {
+		return s.put(ctx, other, r, r.NewKey, r.NewValue)
+	}
+	return nil
+}
+
+// put adds the record to one partition, unless it is there already.
+func (s *Sink) put(ctx context.Context, p *partition, r *decode.Record, key, value []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	has, err := s.has(p, r)
+	if has || err != nil {
+		return err
+	}
+	size := len(key) + len(value) + recordOverhead
+	if headerSize+size > p.topic.limit {
+		if value, err = s.oversize(p, r, value); err != nil {
+			return err
+		}
+		size = len(key) + len(value) + recordOverhead
+	}
+	if s.buffered > 0 && s.buffered+size > s.cfg.BufferBytes {
+		room := func() bool { return s.buffered == 0 || s.buffered+size <= s.cfg.BufferBytes }
+		if err := s.wait(ctx, room); err != nil {
+			return err
+		}
+	}
+	if s.err != nil {
+		return s.err
+	}
+	if p == s.control {
+		if value, err = s.withState(r, value); err != nil {
+			return err
+		}
+		s.controlNext++
+	}
+	s.enqueue(p, stamp(r), key, value, s.id)
+	s.dispatch()
+	return nil
+}
+
+// stamp is the record's Kafka timestamp in milliseconds: the commit's time. A non-transactional message has none in the
+// log, and a timestamp of zero would let a retention delete it at once.
+func stamp(r *decode.Record) int64 {
+	if r.Time == 0 {
+		return time.Now().UnixMilli()
+	}
+	return r.Time / 1000
+}
+
+// enqueue adds a record to the partition's open batch. The caller holds s.mu.
+func (s *Sink) enqueue(p *partition, millis int64, key, value, id []byte) {
+	size := len(key) + len(value) + recordOverhead
+	b := p.open(size, min(s.cfg.BatchBytes, p.topic.limit-headerSize))
+	if b == nil {
+		b = s.fresh()
+		p.queue = append(p.queue, b)
+		if len(p.queue) == 1 {
+			s.activate(p)
+			s.list(p)
+		}
+	}
+	held := b.size()
+	b.add(s.progress.next, millis, key, value, id)
+	s.progress.next++
+	s.buffered += b.size() - held
+}
+
+// Mark says that everything sent so far belongs to positions at or below pos, and that nothing else does. It does not
+// block. When all of it is acknowledged, Config.Durable is called with the position. ErrRerouted asks for an end of
+// the run here, between two transactions.
+func (s *Sink) Mark(pos pglogrepl.LSN) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.progress.mark(pos)
+	if err := s.report(); err != nil {
+		return err
+	}
+	if s.reroute && s.unmet == 0 {
+		return ErrRerouted
+	}
+	return s.err
+}
+
+// Confirmed is the position that Config.Durable was told last.
+func (s *Sink) Confirmed() pglogrepl.LSN {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bounds.told
+}
+
+// Finish waits until everything sent is acknowledged and writes down where the run ended.
+func (s *Sink) Finish(ctx context.Context) error {
+	s.mu.Lock()
+	err := s.wait(ctx, func() bool { return len(s.active) == 0 })
+	end, ends := lsn(s.bounds.told), s.endsNow()
+	s.bounds.last = true
+	if err == nil && s.unmet == 0 && s.bounds.told == s.progress.durable {
+		s.state.Bound = end
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("wait for Kafka's last acknowledgements: %w", err)
+	}
+	return s.noteNow(ctx, note{Op: "stopped", Position: &end, Ends: ends})
+}
+
+// Close ends the flights without waiting for acknowledgements. What was not acknowledged comes again from the slot.
+func (s *Sink) Close() error {
+	s.mu.Lock()
+	if s.err == nil {
+		s.err = errors.New("publish: closed")
+		s.changed()
+	}
+	s.mu.Unlock()
+	s.cancel()
+	s.flights.Wait()
+	s.cluster.close()
+	return nil
+}
+
+func (s *Sink) fresh() *batch {
+	if n := len(s.free); n > 0 {
+		b := s.free[n-1]
+		s.free = s.free[:n-1]
+		return b
+	}
+	return new(batch)
+}
+
+func (s *Sink) recycle(b *batch) {
+	if len(s.free) >= 8 { // what a steady stream to a few partitions turns over
+		return
+	}
+	b.reset()
+	s.free = append(s.free, b)
+}
