@@ -1,0 +1,49 @@
+# Everything is done by the go command; this names the usual ways to call it.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+IMAGE   ?= pgwitness:$(VERSION)
+GO      ?= go
+
+# Tests of the suite run one package at a time: they share two or three servers, not two or three machines.
+SUITE = $(GO) test -tags integration -count=1 -p 1 -timeout 60m
+
+.PHONY: help build demo test unit fuzz integration nemesis bench lint image
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the binary, static: bin/pgwitness
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/pgwitness ./cmd/pgwitness
+
+demo: ## a short story on servers of its own; KEEP=1 leaves them up
+	KEEP=$(KEEP) $(GO) run ./integration/demo
+
+test: unit lint integration ## all of the next three
+
+unit: ## tests without servers, with the race detector
+	$(GO) test -race -shuffle=on ./...
+
+fuzz: ## hostile messages and values for FUZZTIME each (30s)
+	$(GO) test -run '^$$' -fuzz '^FuzzMessages$$' -fuzztime $(or $(FUZZTIME),30s) ./decode
+	$(GO) test -run '^$$' -fuzz '^FuzzValue$$' -fuzztime $(or $(FUZZTIME),30s) ./decode
+
+lint: ## gofmt, go vet, staticcheck
+	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "not gofmt-formatted:" $$files; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags integration ./...
+	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags integration ./...
+
+integration: ## the suite on real servers (see integration/servers for where they come from)
+	$(SUITE) -v ./integration/servers
+	$(SUITE) $$($(GO) list -tags integration ./integration/... | grep -v '/integration/servers$$')
+
+nemesis: ## random disturbances in rounds of about 20 s, ROUNDS=500 of them; SEED=… plays rounds again
+	NEMESIS_ROUNDS=$(or $(ROUNDS),10) NEMESIS_SEED=$(SEED) NEMESIS_SHRINK=1 \
+		$(GO) test -tags integration -count=1 -v -timeout 0 -run TestRounds ./integration/nemesis
+
+bench: ## pgwitness against pg_recvlogical on the same backlog
+	$(GO) test -tags integration -count=1 -v -timeout 30m -run '^$$' -bench . -benchtime 5x ./integration/bench
+
+image: ## a container image with the static binary, which runs as nobody
+	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .

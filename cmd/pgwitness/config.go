@@ -1,0 +1,131 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"pgwitness/capture"
+	"pgwitness/publish"
+)
+
+// A config is everything that can be set. The yaml tags name the keys; the environment variables follow from them
+// (configkeys.go), docs/configuration.md describes them.
+type config struct {
+	Source sourceConfig `yaml:"source"`
+	Kafka  kafkaConfig  `yaml:"kafka"`
+	Topics topicsConfig `yaml:"topics"`
+	Run    runConfig    `yaml:"run"`
+	Log    logConfig    `yaml:"log"`
+
+	origins map[string]origin // by key; a key that is missing has its default
+}
+
+type sourceConfig struct {
+	URL         string `yaml:"url"` // libpq URL or key/value; a secret
+	URLFile     string `yaml:"url_file"`
+	Slot        string `yaml:"slot"`
+	Publication string `yaml:"publication"`
+}
+
+type kafkaConfig struct {
+	Brokers     []string `yaml:"brokers"`
+	Prefix      string   `yaml:"prefix"`
+	Compression string   `yaml:"compression"`
+	BufferBytes int      `yaml:"buffer_bytes"`
+	BatchBytes  int      `yaml:"batch_bytes"`
+}
+
+type topicsConfig struct {
+	Partitions      int               `yaml:"partitions"`
+	Replication     int               `yaml:"replication"` // 0: the smaller of 3 and the number of brokers
+	Retention       retention         `yaml:"retention"`
+	MaxMessageBytes int               `yaml:"max_message_bytes"`
+	Names           map[string]string `yaml:"names"`
+	Partitioned     string            `yaml:"partitioned"`
+	Oversize        string            `yaml:"oversize"`
+}
+
+type runConfig struct {
+	Drain  time.Duration `yaml:"drain"`
+	Listen string        `yaml:"listen"` // host:port, empty for nowhere
+}
+
+type logConfig struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"`
+}
+
+// defaultConfig is the one place that knows the defaults.
+func defaultConfig() *config {
+	return &config{
+		Source: sourceConfig{Slot: "pgwitness", Publication: "pgwitness"},
+		Kafka:  kafkaConfig{Prefix: "pgwitness", Compression: "lz4", BufferBytes: 16 << 20, BatchBytes: 1 << 20},
+		Topics: topicsConfig{Partitions: 1, Retention: -1, MaxMessageBytes: 8 << 20, Partitioned: "root", Oversize: "trim"},
+		Run:    runConfig{Drain: 4 * time.Second},
+		Log:    logConfig{Level: "info", Format: "text"},
+
+		origins: map[string]origin{},
+	}
+}
+
+// A retention is how long a topic keeps its records, -1 for ever.
+type retention time.Duration
+
+// UnmarshalText reads -1 or a duration.
+func (r *retention) UnmarshalText(text []byte) error {
+	if string(text) == "-1" {
+		*r = -1
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	*r = retention(d)
+	return err
+}
+
+// String is the form that UnmarshalText reads.
+func (r retention) String() string {
+	if r == -1 {
+		return "-1"
+	}
+	return time.Duration(r).String()
+}
+
+// orForEver is the form of publish.Config: 0 for ever.
+func (r retention) orForEver() time.Duration {
+	if r == -1 {
+		return 0
+	}
+	return time.Duration(r)
+}
+
+func (c *config) capture() capture.Config {
+	return capture.Config{Source: c.Source.URL, Slot: c.Source.Slot, Publication: c.Source.Publication}
+}
+
+func (c *config) publish() publish.Config {
+	return publish.Config{
+		Brokers:         c.Kafka.Brokers,
+		Prefix:          c.Kafka.Prefix,
+		Compression:     c.Kafka.Compression,
+		BufferBytes:     c.Kafka.BufferBytes,
+		BatchBytes:      c.Kafka.BatchBytes,
+		Partitions:      c.Topics.Partitions,
+		Replication:     c.Topics.Replication,
+		Retention:       c.Topics.Retention.orForEver(),
+		MaxMessageBytes: c.Topics.MaxMessageBytes,
+		Names:           c.Topics.Names,
+		Leaf:            c.Topics.Partitioned == "leaf",
+		Oversize:        c.Topics.Oversize,
+	}
+}
+
+func (c *config) logger(w io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{
+		Name:       "pgwitness",
+		Level:      hclog.LevelFromString(c.Log.Level),
+		Output:     w,
+		JSONFormat: c.Log.Format == "json",
+	})
+}

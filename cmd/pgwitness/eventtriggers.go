@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Some statements change what rows read as, or what of them is published, without sending a record. Event triggers tell
+// the trail of those, by a logical message within the statement's transaction (decode makes control records of them).
+
+//go:embed eventtriggers.sql
+var eventTriggersSQL string
+
+// A sqlFunction is one of the functions behind the event triggers.
+type sqlFunction struct {
+	name string
+	sql  string // its statement, without the semicolon
+	head string // language and settings, as the catalogue's are brought together by readTriggers
+	body string
+}
+
+const (
+	bodyQuote = "$pgwitness$"
+	listQuote = "$list$" // around the names of the publications that are watched, as JSON
+)
+
+var sqlFunctions = splitFunctions(eventTriggersSQL)
+
+// splitFunctions reads statements of the form that eventtriggers.sql has: name and arguments in the first line, then
+// the head, then the body.
+func splitFunctions(text string) []sqlFunction {
+	var list []sqlFunction
+	for sql := range strings.SplitSeq(text, bodyQuote+";\n") {
+		head, body, ok := strings.Cut(strings.TrimSpace(sql), "\nas "+bodyQuote)
+		if !ok {
+			continue
+		}
+		first, head, _ := strings.Cut(head, "\n")
+		_, name, _ := strings.Cut(first, ownSchema+".")
+		name, _, _ = strings.Cut(name, "(")
+		list = append(list, sqlFunction{name: name, sql: strings.TrimSpace(sql) + "\n" + bodyQuote, head: head, body: body + "\n"})
+	}
+	return list
+}
+
+// An eventTrigger is one of those that setup makes.
+type eventTrigger struct{ name, does string }
+
+// eventTriggers are enabled ALWAYS: session_replication_role = replica must not switch them off. Tags are filtered where
+// that spares the others' statements a call; what may be dropped along with something else has no end.
+var eventTriggers = []eventTrigger{
+	{"pgwitness_rewrite", "on table_rewrite execute function " + ownSchema + ".on_rewrite()"},
+	{"pgwitness_ddl", "on ddl_command_end when tag in ('ALTER PUBLICATION', 'ALTER SCHEMA', 'ALTER TABLE', 'ALTER TYPE', 'CREATE PUBLICATION', " +
+		"'CREATE SCHEMA', 'CREATE TABLE', 'CREATE TABLE AS', 'GRANT', 'REVOKE', 'SELECT INTO') execute function " + ownSchema + ".on_ddl()"},
+	{"pgwitness_drop", "on sql_drop execute function " + ownSchema + ".on_ddl()"},
+}
+
+// A triggerState is what the source has of all that.
+type triggerState struct {
+	owner        string            // of the schema, "" without it
+	trusted      bool              // nobody but a superuser, or the session's own role, could change what they do
+	others       int               // objects in the schema that are not of the event triggers
+	functions    map[string]string // what is there: head and body
+	publications []string          // that are watched
+	triggers     map[string]string // what each does
+	enabled      map[string]bool   // always
+	off          bool              // event_triggers = off (from 17)
+	forgeable    bool              // PUBLIC may write logical messages, these too
+}
+
+func (s *survey) readTriggers(ctx context.Context, conn *pgx.Conn) error {
+	t := triggerState{functions: map[string]string{}, triggers: map[string]string{}, enabled: map[string]bool{}}
+	err := conn.QueryRow(ctx, `
+		select coalesce((select r.rolname::text from pg_namespace n join pg_roles r on r.oid = n.nspowner where nspname = $1), ''),
+		       coalesce((select (r.rolsuper or r.rolname = current_user)
+		              and not exists (select from aclexplode(n.nspacl) a where a.privilege_type = 'CREATE' and a.grantee <> n.nspowner)
+		              and not exists (select from pg_proc p where p.pronamespace = n.oid and p.proowner <> n.nspowner)
+		         from pg_namespace n join pg_roles r on r.oid = n.nspowner where nspname = $1), true),
+		       (select count(*) from pg_depend where refclassid = 'pg_namespace'::regclass
+		           and refobjid = (select oid from pg_namespace where nspname = $1) and deptype = 'n'
+		           and not (classid = 'pg_proc'::regclass and objid in (select oid from pg_proc where proname = any ($2)))),
+		       coalesce(current_setting('event_triggers', true) = 'off', false),
+		       (select bool_or(has_function_privilege('public', oid, 'EXECUTE')) from pg_proc
+		         where proname = 'pg_logical_emit_message' and pronamespace = 'pg_catalog'::regnamespace)`,
+		ownSchema, functionNames(),
+	).Scan(&t.owner, &t.trusted, &t.others, &t.off, &t.forgeable)
+	if err != nil {
+		return err
+	}
+	if err := t.readFunctions(ctx, conn); err != nil {
+		return err
+	}
+	rows, err := conn.Query(ctx, `
+		select evtname::text, evtenabled = 'A', concat('on ', evtevent, ' when tag in (''' || array_to_string(evttags, ''', ''') || ''')',
+		         ' execute function ', n.nspname, '.', p.proname, '()')
+		  from pg_event_trigger e join pg_proc p on p.oid = evtfoid join pg_namespace n on n.oid = p.pronamespace
+		 where evtname = any ($1)`, triggerNames())
+	if err != nil {
+		return err
+	}
+	var name, does string
+	var enabled bool
+	_, err = pgx.ForEachRow(rows, []any{&name, &enabled, &does}, func() error {
+		t.triggers[name], t.enabled[name] = does, enabled
+		return nil
+	})
+	s.triggers = t
+	return err
+}
+
+func (t *triggerState) readFunctions(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `
+		select p.proname::text, concat('language ', l.lanname, case provolatile when 'i' then ' immutable' when 's' then ' stable' else ' volatile' end,
+		         case when prosecdef then ' security definer' end,
+		         (select string_agg(concat(E'\nset ', split_part(c, '=', 1), ' = ', substr(c, strpos(c, '=') + 1)), '' order by i)
+		            from unnest(proconfig) with ordinality u (c, i))), prosrc
+		  from pg_proc p join pg_language l on l.oid = p.prolang
+		 where p.pronamespace = (select oid from pg_namespace where nspname = $1) and p.proname = any ($2)`, ownSchema, functionNames())
+	if err != nil {
+		return err
+	}
+	var name, head, body string
+	_, err = pgx.ForEachRow(rows, []any{&name, &head, &body}, func() error {
+		if parts := strings.Split(body, listQuote); name == "publications" && len(parts) == 3 {
+			if err := json.Unmarshal([]byte(parts[1]), &t.publications); err != nil {
+				return nil // somebody else's function, which is replaced
+			}
+			body = parts[0] + listQuote + "[]" + listQuote + parts[2]
+		}
+		t.functions[name] = head + body
+		return nil
+	})
+	return err
+}
+
+func functionNames() []string {
+	var names []string
+	for _, f := range sqlFunctions {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+func triggerNames() []string {
+	var names []string
+	for _, e := range eventTriggers {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+// missing lists the statements that are left to do for a publication to be watched.
+func (t *triggerState) missing(publication string) []string {
+	var statements []string
+	if t.owner == "" {
+		statements = append(statements, "create schema "+ownSchema)
+	}
+	watched := t.publications
+	if !slices.Contains(watched, publication) {
+		watched = append(slices.Clone(watched), publication)
+	}
+	for _, f := range sqlFunctions {
+		if t.functions[f.name] != f.head+f.body || f.name == "publications" && len(watched) > len(t.publications) {
+			statements = append(statements, f.watching(watched))
+		}
+	}
+	for _, e := range eventTriggers {
+		does := t.triggers[e.name]
+		if does != "" && does != e.does {
+			statements = append(statements, "drop event trigger "+e.name)
+		}
+		if does != e.does {
+			statements = append(statements, "create event trigger "+e.name+" "+e.does)
+		}
+		if does != e.does || !t.enabled[e.name] {
+			statements = append(statements, alwaysEnable(e.name))
+		}
+	}
+	return statements
+}
+
+func alwaysEnable(trigger string) string { return "alter event trigger " + trigger + " enable always" }
+
+// watching puts publications into the function that names them. A dollar sign could end the quotes.
+func (f sqlFunction) watching(publications []string) string {
+	list, _ := json.Marshal(publications) // strings cannot fail
+	return strings.Replace(f.sql, "[]"+listQuote, strings.ReplaceAll(string(list), "$", `\u0024`)+listQuote, 1)
+}
+
+// existing lists what teardown removes: the event triggers first, which need the functions.
+func (t *triggerState) existing() []string {
+	var statements []string
+	for _, name := range triggerNames() {
+		if t.triggers[name] != "" {
+			statements = append(statements, "drop event trigger "+name)
+		}
+	}
+	for _, name := range slices.Backward(functionNames()) {
+		if t.functions[name] != "" {
+			statements = append(statements, "drop function "+ownSchema+"."+name)
+		}
+	}
+	return statements
+}

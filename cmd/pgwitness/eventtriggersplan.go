@@ -1,0 +1,111 @@
+package main
+
+import (
+	"slices"
+	"strings"
+)
+
+// planTriggers tells the trail of statements that send no rows, and keeps others from telling it such things.
+func (p *plan) planTriggers(s *survey, w setupWish) {
+	t := &s.triggers
+	if !t.trusted {
+		p.refuse("give it to a superuser, and revoke CREATE on it and drop what else is in it: see \\dn+ "+ownSchema+" and \\df+ "+ownSchema+".*",
+			"schema %s (owner %s) can be changed by others, whose functions the event triggers would run as superuser", ownSchema, displayPart(t.owner))
+	}
+	missing := t.missing(w.publication)
+	p.add(&step{
+		about: "Event triggers tell the trail of what sends no rows: tables that are rewritten, columns, types and names that\n" +
+			"change, tables that leave the publication, replica identities that weaken. They make no statement fail.",
+		subject: "event triggers",
+		sql:     strings.Join(missing, ";\n"),
+		needs:   "superuser",
+		done:    len(missing) == 0,
+		without: "the trail is not told when a statement changes what rows read as, or what is published of them",
+	})
+	p.add(&step{
+		about: "Nobody else tells the trail such things. An application that writes logical messages of its own needs a\n" +
+			"grant to its role.",
+		subject: "revocation of logical messages",
+		sql:     revokeMessages(s.version),
+		needs:   "superuser",
+		done:    !t.forgeable,
+		without: "everybody can write messages that look like those of the event triggers",
+	})
+}
+
+// dropTriggers removes what planTriggers made, unless it watches another publication as well. The right to write logical
+// messages is not given back: who had it before is not known.
+func (p *plan) dropTriggers(s *survey, cfg *config, slot *step) {
+	t := &s.triggers
+	others := slices.DeleteFunc(slices.Clone(t.publications), func(name string) bool { return name == cfg.Source.Publication })
+	if len(others) > 0 {
+		if len(others) < len(t.publications) {
+			p.add(&step{
+				about:    "The event triggers watch other publications as well, and stay.",
+				subject:  "event triggers' publication " + displayPart(cfg.Source.Publication),
+				sql:      sqlFunctions[0].watching(others),
+				needs:    "superuser",
+				requires: slot,
+			})
+		}
+		return
+	}
+	if existing := t.existing(); len(existing) > 0 {
+		if !t.forgeable {
+			p.note("PUBLIC may not call pg_logical_emit_message any more: grant it where an application writes messages")
+		}
+		slot = p.add(&step{
+			about:    "The event triggers, and their functions.",
+			subject:  "event triggers",
+			sql:      strings.Join(existing, ";\n"),
+			needs:    "superuser",
+			requires: slot,
+		})
+	}
+	if t.owner != "" && t.others == 0 {
+		p.add(&step{
+			about:    "The schema, which is empty now.",
+			subject:  "schema " + ownSchema,
+			sql:      "drop schema " + ownSchema,
+			needs:    "the owner of the schema",
+			requires: slot,
+		})
+	}
+}
+
+// triggers judges whether the trail is told of statements that send no rows.
+func (f *findings) triggers(s *survey, cfg *config) {
+	const about = "event triggers"
+	const setup = "pgwitness setup --apply  -- as superuser"
+	t := &s.triggers
+	if !t.trusted {
+		f.warn(about, "\\dn+ "+ownSchema+" and \\df+ "+ownSchema+".* show whose it is", "schema %s (owner %s) can be changed by others than superusers", ownSchema, displayPart(t.owner))
+	}
+	if len(t.triggers) == 0 {
+		f.warn(about, setup, "none: rewritten tables, changed columns, types, publications and replica identities are not told")
+		return
+	}
+	wrong := false
+	for _, e := range eventTriggers {
+		switch does := t.triggers[e.name]; {
+		case does == "":
+			f.warn(about, setup, "%s is missing: not all changes of definitions are told", e.name)
+		case does == e.does && !t.enabled[e.name]:
+			f.warn(about, alwaysEnable(e.name)+";  -- as superuser", "%s is disabled, or not enabled always: not all changes of definitions are told", e.name)
+		default:
+			continue
+		}
+		wrong = true
+	}
+	switch {
+	case t.off:
+		f.warn(about, "alter database "+quoteIdent(s.database)+" reset event_triggers; alter system reset event_triggers; select pg_reload_conf();", "event_triggers is off: changes of definitions are not told")
+	case wrong:
+	case len(t.missing(cfg.Source.Publication)) == 0:
+		f.ok(about, "rewritten tables and changed definitions are told")
+	case !slices.Contains(t.publications, cfg.Source.Publication):
+		f.warn(about, setup, "they do not watch publication %s", displayPart(cfg.Source.Publication))
+	default:
+		f.warn(about, setup, "they are not those of this version of pgwitness")
+	}
+}

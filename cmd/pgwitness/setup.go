@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const setupLong = `Prints the SQL that a source needs, as a script for psql: role, publication, replica
+identities, slot. With --apply it runs it, statement by statement, and verifies afterwards that each
+took effect. What is there already is kept; running it twice changes nothing.`
+
+const setupExample = `  pgwitness setup --source postgres://postgres@db/shop --tables 'public.*,billing.invoice'
+  pgwitness setup --source postgres://postgres@db/shop --all-tables --apply`
+
+// setupFlags are the flags of setup alone.
+type setupFlags struct {
+	tables       string
+	allTables    bool
+	role         string
+	passwordFile string
+	failover     bool
+	apply        bool
+	lockTimeout  time.Duration
+}
+
+func newSetupCommand(cfg *config) *cobra.Command {
+	var f setupFlags
+	cmd := &cobra.Command{
+		Use:     "setup",
+		Short:   "Print or apply the SQL that a source needs",
+		Long:    setupLong,
+		Example: setupExample,
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runSetup(cmd.Context(), cfg, f, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.tables, "tables", "", "`patterns` of the tables to witness: schema.table,… with * and ?")
+	flags.BoolVar(&f.allTables, "all-tables", false, "all of today's tables, by name")
+	flags.StringVar(&f.role, "role", "pgwitness", "`name` of the role that pgwitness run connects as")
+	flags.StringVar(&f.passwordFile, "role-password-file", "", "`file` with the password of a role that is created")
+	flags.BoolVar(&f.failover, "failover", false, "make the slot a failover slot (PostgreSQL 17 and later)")
+	flags.DurationVar(&f.lockTimeout, "lock-timeout", 5*time.Second, "give up on a table that is locked for longer than this `duration`")
+	flags.BoolVar(&f.apply, "apply", false, "run the SQL instead of printing it")
+	return cmd
+}
+
+// wish checks the flags and reads the password's file.
+func (f setupFlags) wish(cfg *config) (setupWish, error) {
+	w := setupWish{slot: cfg.Source.Slot, publication: cfg.Source.Publication, role: f.role, failover: f.failover, allTables: f.allTables}
+	if !legalName(f.role) || strings.HasPrefix(f.role, "pg_") {
+		return w, usagef("--role: %q is not allowed; allowed: 1 to 63 bytes, not beginning with pg_", f.role)
+	}
+	if f.lockTimeout < time.Millisecond {
+		return w, usagef("--lock-timeout: %q is not allowed; allowed: 1ms or more", f.lockTimeout)
+	}
+	if f.tables != "" && f.allTables {
+		return w, usagef("--tables and --all-tables exclude each other")
+	}
+	var err error
+	if f.tables != "" {
+		if w.patterns, err = parseTablePatterns(f.tables); err != nil {
+			return w, usagef("--tables: %w", err)
+		}
+	}
+	if f.passwordFile != "" {
+		text, err := os.ReadFile(f.passwordFile)
+		if err != nil {
+			return w, usagef("--role-password-file: %w", err)
+		}
+		if w.verifier, err = scramVerifier(strings.TrimRight(string(text), "\r\n")); err != nil {
+			return w, usagef("--role-password-file: %s: %w", f.passwordFile, err)
+		}
+	}
+	return w, nil
+}
+
+func runSetup(ctx context.Context, cfg *config, f setupFlags, stdout, stderr io.Writer) error {
+	w, err := f.wish(cfg)
+	if err != nil {
+		return err
+	}
+	if !f.apply {
+		w.verifier = "" // a script is no place for it
+	}
+	conn, err := connect(ctx, cfg, "setup", stderr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	s, err := takeSurvey(ctx, conn, cfg, w.role)
+	if err != nil {
+		return err
+	}
+	p, err := planSetup(s, w)
+	if err != nil {
+		return err
+	}
+	p.writeNotes(stderr)
+	if len(p.problems) > 0 {
+		return p.reportProblems(stderr)
+	}
+	if !f.apply {
+		out := bufio.NewWriter(stdout)
+		p.writeScript(out, "setup", s, f.lockTimeout)
+		return out.Flush()
+	}
+	replan := func() (*plan, error) {
+		s, err := takeSurvey(ctx, conn, cfg, w.role)
+		if err != nil {
+			return nil, err
+		}
+		return planSetup(s, w)
+	}
+	a := application{command: "setup", conn: conn, lockTimeout: f.lockTimeout, out: stdout, notes: stderr, replan: replan}
+	return a.run(ctx, p)
+}

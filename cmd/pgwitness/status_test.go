@@ -1,0 +1,55 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestStatus(t *testing.T) {
+	lag := 0.25
+	for _, tt := range []struct {
+		name string
+		slot *slot
+		lag  *float64
+	}{
+		{"active", &slot{active: true, holder: "pid 4711 (application pgwitness\x1b)", walStatus: "reserved", restart: "0/100", confirmed: "0/200",
+			behindBytes: 5 << 20, retainedBytes: 3 << 30}, &lag},
+		{"idle", &slot{walStatus: "extended", restart: "0/100", confirmed: "0/200", behindBytes: 12, retainedBytes: 10239}, nil},
+		{"lost", &slot{walStatus: "lost", invalidation: "wal_removed"}, nil},
+		{"missing", nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := shop(180000)
+			s.slot = tt.slot
+			if tt.slot != nil {
+				s.publication = &publication{}
+				s.tables[0].published, s.tables[1].published = true, true
+			}
+			st := statusOf(s, defaultConfig())
+			st.Source = "database shop on db:5432 as pgwitness"
+			st.Slot.LagSeconds = tt.lag
+			st.Topics = []topicStatus{
+				{"pgwitness.billing.invoice", []partitionStatus{{0, 0, 7, 7}, {1, 5, 10, 5}}},
+				{"pgwitness.control", []partitionStatus{{0, 0, 3, 3}}},
+			}
+			var b strings.Builder
+			if err := st.write(&b); err != nil {
+				t.Fatal(err)
+			}
+			raw, err := json.MarshalIndent(st, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "status/"+tt.name+".golden", b.String()+string(raw)+"\n")
+		})
+	}
+}
+
+func TestBytesText(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 bytes", 10239: "10239 bytes", 10240: "10 kB", 16 << 20: "16 MB", 5 << 40: "5120 GB", -5: "-5 bytes"} {
+		if got := bytesText(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+note: role pgwitness gets no password: give it one with psql's \password, or allow it in pg_hba.conf without
+-- pgwitness setup, database shop, PostgreSQL 14.1.
+-- Run it with psql as it stands, or let `pgwitness setup --apply` do it. What is done is not printed again.
+-- Already as it should be: 1 of 8 parts.
+
+\set ON_ERROR_STOP on
+set synchronous_commit = local;
+set search_path = '';
+set standard_conforming_strings = on;
+set lock_timeout = '5000ms';
+
+-- The role that `pgwitness run` connects as: it may replicate, and read no table.
+-- Needs: superuser; from 16 on, a role with CREATEROLE and REPLICATION.
+create role "pgwitness" login replication;
+
+-- It sees who is connected: which session made which change.
+-- Needs: superuser, or the ADMIN option on pg_read_all_stats; up to 15, a role with CREATEROLE.
+grant pg_read_all_stats to "pgwitness";
+
+-- The publication says what is captured: all four verbs, each partition under its own name. It lists tables by
+-- name; FOR ALL TABLES would make updates fail on every later table without a key.
+-- Needs: CREATE on the database.
+create publication "pgwitness" with (publish = 'insert, update, delete, truncate', publish_via_partition_root = false);
+
+-- Replica identity full: the log carries the whole row as it was before a change.
+-- Needs: the owner of the table.
+alter table only "billing"."invoice" replica identity full;
+
+-- The tables, by name.
+-- Needs: the owner of the table and of the publication.
+alter publication "pgwitness" add table only "billing"."invoice";
+
+-- Event triggers tell the trail of what sends no rows: tables that are rewritten, columns, types and names that
+-- change, tables that leave the publication, replica identities that weaken. They make no statement fail.
+-- Needs: superuser.
+\set ON_ERROR_STOP off
+begin;
+create or replace function pgwitness.publications() returns name[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $pgwitness$
+select array(select jsonb_array_elements_text($list$["it's \"another\"","pgwitness"]$list$)::name)
+$pgwitness$;
+create or replace function pgwitness.say(prefix text, tag text, said jsonb) returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $pgwitness$
+-- A message's place among the rows is the end of its WAL record (logicalmsg_decode in decode.c), which is the start of
+-- the next one: where that belongs to another subtransaction, either may be sent first. So one that says nothing follows.
+begin
+  perform pg_logical_emit_message(true, 'pgwitness.' || prefix, (said || jsonb_build_object('command', tag))::text);
+  perform pg_logical_emit_message(true, 'pgwitness.end', '');
+end
+$pgwitness$;
+alter event trigger pgwitness_rewrite enable always;
+drop event trigger pgwitness_ddl;
+create event trigger pgwitness_ddl on ddl_command_end when tag in ('ALTER PUBLICATION', 'ALTER SCHEMA', 'ALTER TABLE', 'ALTER TYPE', 'CREATE PUBLICATION', 'CREATE SCHEMA', 'CREATE TABLE', 'CREATE TABLE AS', 'GRANT', 'REVOKE', 'SELECT INTO') execute function pgwitness.on_ddl();
+alter event trigger pgwitness_ddl enable always;
+create event trigger pgwitness_drop on sql_drop execute function pgwitness.on_ddl();
+alter event trigger pgwitness_drop enable always;
+commit;
+\set ON_ERROR_STOP on
+
+-- The slot: from now on the server keeps its log until pgwitness has delivered it. It waits for the
+-- transactions that run now to end.
+-- Needs: superuser, or a role with REPLICATION.
+set lock_timeout = 0;
+select pg_create_logical_replication_slot('pgwitness', 'pgoutput');

@@ -1,0 +1,3 @@
+-- pgwitness teardown, database shop, PostgreSQL 18.1.
+-- Run it with psql as it stands, or let `pgwitness teardown --apply` do it. What is done is not printed again.
+-- Nothing is left to do.
