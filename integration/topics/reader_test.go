@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -27,16 +28,19 @@ func TestReadAll(t *testing.T) {
 	}
 	produce := func(partition, n int) {
 		t.Helper()
-		res, err := r.client.Produce(t.Context(), &kafka.ProduceRequest{
-			Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll,
-			Records: protocol.NewRecordReader(protocol.Record{
-				Key: protocol.NewBytes([]byte("k")), Value: protocol.NewBytes(fmt.Append(nil, n)),
-				Headers: []protocol.Header{{Key: "id", Value: []byte("x")}},
-			}, protocol.Record{Value: protocol.NewBytes(fmt.Append(nil, n+1))}),
+		retry(t, "produce", func() error {
+			res, err := r.client.Produce(t.Context(), &kafka.ProduceRequest{
+				Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll,
+				Records: protocol.NewRecordReader(protocol.Record{
+					Key: protocol.NewBytes([]byte("k")), Value: protocol.NewBytes(fmt.Append(nil, n)),
+					Headers: []protocol.Header{{Key: "id", Value: []byte("x")}},
+				}, protocol.Record{Value: protocol.NewBytes(fmt.Append(nil, n+1))}),
+			})
+			if err == nil {
+				err = res.Error
+			}
+			return err
 		})
-		if err != nil || res.Error != nil {
-			t.Fatal(err, res)
-		}
 	}
 	produce(0, 0)
 	abort(t, r.client, topic)
@@ -68,18 +72,8 @@ func TestReadAll(t *testing.T) {
 func abort(t *testing.T, c *kafka.Client, topic string) {
 	t.Helper()
 	id := servers.Unique("tx")
-	retry := func(what string, f func() error) {
-		t.Helper()
-		var err error
-		for range 100 {
-			if err = f(); err == nil {
-				return
-			}
-		}
-		t.Fatalf("%s: %v", what, err)
-	}
 	var producer *kafka.InitProducerIDResponse
-	retry("init producer id", func() (err error) {
+	retry(t, "init producer id", func() (err error) {
 		producer, err = c.InitProducerID(t.Context(), &kafka.InitProducerIDRequest{
 			TransactionalID: id, TransactionTimeoutMs: 10000, ProducerID: -1, ProducerEpoch: -1,
 		})
@@ -88,7 +82,7 @@ func abort(t *testing.T, c *kafka.Client, topic string) {
 		}
 		return err
 	})
-	retry("add partition", func() error {
+	retry(t, "add partition", func() error {
 		res, err := c.AddPartitionsToTxn(t.Context(), &kafka.AddPartitionsToTxnRequest{
 			TransactionalID: id, ProducerID: producer.Producer.ProducerID, ProducerEpoch: producer.Producer.ProducerEpoch,
 			Topics: map[string][]kafka.AddPartitionToTxn{topic: {{Partition: 0}}},
@@ -98,19 +92,35 @@ func abort(t *testing.T, c *kafka.Client, topic string) {
 		}
 		return err
 	})
-	res, err := c.EndTxn(t.Context(), &kafka.EndTxnRequest{
-		TransactionalID: id, ProducerID: producer.Producer.ProducerID, ProducerEpoch: producer.Producer.ProducerEpoch,
+	retry(t, "end transaction", func() error {
+		res, err := c.EndTxn(t.Context(), &kafka.EndTxnRequest{
+			TransactionalID: id, ProducerID: producer.Producer.ProducerID, ProducerEpoch: producer.Producer.ProducerEpoch,
+		})
+		if err == nil {
+			err = res.Error
+		}
+		return err
 	})
-	if err != nil || res.Error != nil {
-		t.Fatal("end transaction", err, res)
-	}
 	// The answer comes before the marker is written.
 	r := &Reader{client: c}
-	for end := int64(0); end < 3; {
+	retry(t, "await the marker", func() error {
 		bounds, err := r.Bounds(t.Context(), topic[:len(topic)-2])
-		if err != nil {
-			t.Fatal(err)
+		if err == nil && bounds[0].End < 3 {
+			err = fmt.Errorf("the partition ends at %d", bounds[0].End)
 		}
-		end = bounds[0].End
+		return err
+	})
+}
+
+// retry repeats what a broker may refuse for a while: that its coordinator is still loading, or that a topic which was
+// just made has no leader yet.
+func retry(t *testing.T, what string, f func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if err = f(); err == nil {
+			return
+		}
 	}
+	t.Fatalf("%s: %v", what, err)
 }
