@@ -34,7 +34,7 @@ type page struct {
 
 // pages are the operations of control records. A gap is not among them: nothing in a round makes one.
 var pages = map[string]bool{
-	"started": true, "stopped": true, "routing": true, "bound": true, "coverage": true,
+	"started": true, "stopped": true, "routing": true, "bound": true, "observed": true,
 	"publication": true, "identity": true, "baseline_broken": true, "privilege": true, "unexamined": true,
 }
 

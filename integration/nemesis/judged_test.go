@@ -96,17 +96,17 @@ func TestJudgeOfTheDiary(t *testing.T) {
 			Value:   fmt.Appendf(nil, `{"id":%q,"op":%q,"source":{"slot":"w"},"state":{"slot":"w","bound":"0/10"}%s}`, id, op, more),
 		}
 	}
-	whole := []topics.Record{page("1", "routing", ""), page("2", "started", ""), page("3", "bound", ""), page("4", "stopped", "")}
+	whole := []topics.Record{page("1", "routing", ""), page("2", "started", ""), page("3", "bound", ""), page("4", "observed", `,"whole":{}`), page("5", "stopped", "")}
 	for _, c := range []struct {
 		name    string
 		records []topics.Record
 		want    string
 	}{
 		{"whole", whole, ""},
-		{"a gap", append(whole[:4:4], page("5", "gap", `,"gap":{"id":"moved"}`)), "false alarm"},
-		{"the same id", append(whole[:4:4], page("3", "bound", "")), "there twice"},
-		{"unknown", append(whole[:4:4], page("6", "shrug", "")), "unknown operation"},
-		{"no stop", whole[:3], "does not tell"},
+		{"a gap", append(whole[:5:5], page("6", "gap", `,"gap":{"id":"moved"}`)), "false alarm"},
+		{"the same id", append(whole[:5:5], page("3", "bound", "")), "there twice"},
+		{"unknown", append(whole[:5:5], page("6", "shrug", "")), "unknown operation"},
+		{"no stop", whole[:4], "does not tell"},
 	} {
 		d := &diary{slot: "w"}
 		for _, r := range c.records {
