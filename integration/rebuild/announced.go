@@ -26,12 +26,15 @@ type announcement struct {
 
 func announces(op string) bool { return op == "baseline_broken" || op == "publication" }
 
+// announcesIn reports whether a control record tells of a table's definition from its place in the log. What a run has
+// observed from outside has none: it may come long after the rows that it concerns.
 func announcesIn(value []byte) bool {
 	var r struct {
-		Op    string `json:"op"`
-		Table string `json:"table"`
+		Op       string          `json:"op"`
+		Table    string          `json:"table"`
+		Observed json.RawMessage `json:"observed"`
 	}
-	return json.Unmarshal(value, &r) == nil && announces(r.Op) && r.Table != ""
+	return json.Unmarshal(value, &r) == nil && announces(r.Op) && r.Table != "" && r.Observed == nil
 }
 
 // announced takes a control record: what it says exactly is done, what it only says to have happened makes the table's

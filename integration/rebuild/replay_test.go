@@ -89,3 +89,17 @@ func TestSort(t *testing.T) {
 		t.Errorf("%d records: %v", len(records), got)
 	}
 }
+
+func TestAnnouncesIn(t *testing.T) {
+	for value, want := range map[string]bool{
+		`{"op":"publication","schema":"s","table":"t","publication":{"change":"left"},"tx":{"commit_lsn":"0/1"}}`: true,
+		`{"op":"publication","publication":{"change":"changed"},"tx":{"commit_lsn":"0/1"}}`:                       false,
+		`{"op":"publication","observed":{"change":"left","schema":"s","table":"t"}}`:                              false,
+		`{"op":"publication","schema":"s","table":"t","observed":{"change":"left"}}`:                              false,
+		`{"op":"started"}`: false,
+	} {
+		if announcesIn([]byte(value)) != want {
+			t.Errorf("%s: want %t", value, want)
+		}
+	}
+}
