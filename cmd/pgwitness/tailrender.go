@@ -21,6 +21,7 @@ type shownRecord struct {
 	Missing  []string        `json:"missing"`
 	Oversize json.RawMessage `json:"oversize"`
 	Gap      json.RawMessage `json:"gap"`
+	Observed json.RawMessage `json:"observed"`
 	Message  struct {
 		Prefix  string          `json:"prefix"`
 		Content json.RawMessage `json:"content"`
@@ -49,7 +50,7 @@ func renderRecord(value []byte, committed time.Time) (l line, ok bool) {
 		l.add(plain, string(value))
 		return l, true
 	}
-	if r.Op == "bound" || r.Op == "routing" { // the trail's bookkeeping
+	if r.Op == "bound" || r.Op == "routing" || r.Op == "observed" { // the trail's bookkeeping
 		return l, false
 	}
 	l.add(dim, committed.UTC().Format("2006-01-02T15:04:05.000Z"))
@@ -78,8 +79,11 @@ func renderRecord(value []byte, committed time.Time) (l line, ok bool) {
 			l.add(plain, " "+displayName(r.Schema, r.Table))
 		}
 		about := fields(value)
-		if r.Gap != nil {
+		switch {
+		case r.Gap != nil:
 			about = fields(r.Gap)
+		case r.Observed != nil:
+			about = fields(r.Observed)
 		}
 		for _, f := range about {
 			if !slices.Contains(bookkeeping, f.name) && (r.Table == "" || f.name != "schema" && f.name != "table") {
