@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+
 	"pgwitness/integration/process"
 	"pgwitness/integration/servers"
 )
@@ -22,16 +25,15 @@ import (
 // gives the same positions to other changes. A trail that one of them wrote is refused to the other.
 func TestClone(t *testing.T) {
 	p := servers.StartPostgres(t, 18)
-	if p.DataDir == "" {
-		t.Fatal("the storage of a container cannot be copied: PGWITNESS_TEST_SERVERS=local")
-	}
 	tr := newTrailOn(t, p, servers.SharedKafka(t))
 	tr.Exec(t, "create table t (id int primary key)")
 	tr.setup(t, "public.*")
 	tr.insert(t, 1, 3)
 	tr.catchUp(t, time.Minute)
 	p.Stop(t, servers.Fast)
-	clone := cloneOf(t, p)
+	copied := copyServer(t, p)
+	copied.start(t)
+	clone := &copied.Postgres
 	p.Start(t)
 
 	// Both go on alike, but for what they write: the positions are the same.
@@ -54,10 +56,20 @@ func TestClone(t *testing.T) {
 	tr.expectOnce(t, inserts(1, 2, 3, 4, 5, 6, 7))
 }
 
-// cloneOf starts a server on a copy of a stopped one's storage.
-func cloneOf(t *testing.T, p *servers.Postgres) *servers.Postgres {
+// A copiedServer is a server on a copy of another one's storage.
+type copiedServer struct {
+	servers.Postgres
+	command process.Command
+	process *process.Process
+}
+
+// copyServer copies a stopped server's storage. Settings are "name=value".
+func copyServer(t *testing.T, p *servers.Postgres, settings ...string) *copiedServer {
 	t.Helper()
-	dir, err := servers.Scratch("clone")
+	if p.DataDir == "" {
+		t.Fatal("the storage of a container cannot be copied: PGWITNESS_TEST_SERVERS=local")
+	}
+	dir, err := servers.Scratch("copy")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,30 +91,67 @@ func cloneOf(t *testing.T, p *servers.Postgres) *servers.Postgres {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	c := process.Command{
-		Path: serverProgram(t, p), Dir: dir, Stderr: filepath.Join(dir, "log"), Orphaned: syscall.SIGQUIT,
-		Args: []string{"-D", data, "-c", "listen_addresses=127.0.0.1", "-c", "port=" + strconv.Itoa(port), "-c", "wal_level=logical",
-			"-c", "unix_socket_directories=" + dir, "-c", "fsync=off"},
+	c := &copiedServer{Postgres: *p, command: process.Command{
+		Path: serverProgram(t, p), Args: []string{"-D", data}, Dir: dir, Stderr: filepath.Join(dir, "log"), Orphaned: syscall.SIGQUIT,
+	}}
+	for _, s := range append([]string{"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(port), "wal_level=logical",
+		"max_wal_senders=30", "max_replication_slots=60", "max_connections=200", "max_prepared_transactions=20",
+		"unix_socket_directories=" + dir, "fsync=off"}, settings...) {
+		c.command.Args = append(c.command.Args, "-c", s)
 	}
 	if os.Getuid() == 0 {
-		c.Credential = &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
+		c.command.Credential = &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
 	}
-	started, err := process.Start(c)
-	if err != nil {
+	c.Port, c.DataDir, c.SockDir = port, data, dir
+	return c
+}
+
+// start starts the server and waits until it takes connections. It ends with the test.
+func (c *copiedServer) start(t *testing.T) {
+	t.Helper()
+	var err error
+	if c.process, err = process.Start(c.command); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { started.Signal(syscall.SIGQUIT); started.Wait(time.Minute) })
-	clone := *p
-	clone.Port, clone.DataDir, clone.SockDir = port, data, dir
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		out, err := exec.Command("psql", "-X", "-c", "select 1", clone.URL("postgres")).CombinedOutput()
-		if err == nil {
-			return &clone
+	t.Cleanup(func() {
+		c.process.Signal(syscall.SIGQUIT)
+		c.process.Wait(time.Minute)
+		if log, _ := os.ReadFile(c.command.Stderr); t.Failed() {
+			t.Logf("the copy said last:\n%s", log[max(0, len(log)-3000):])
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the clone does not answer: %v\n%s", err, out)
+	})
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		conn, err := pgx.Connect(t.Context(), c.URL("postgres"))
+		if err == nil {
+			conn.Close(t.Context())
+			return
+		}
+		if !c.process.Running() || time.Now().After(deadline) {
+			t.Fatalf("the copy does not answer: %v", err)
 		}
 	}
+}
+
+// stop shuts the server down.
+func (c *copiedServer) stop(t *testing.T) {
+	t.Helper()
+	c.process.Signal(syscall.SIGINT)
+	if _, err := c.process.Wait(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitReplayed waits until a standby has replayed the log up to a position.
+func (c *copiedServer) awaitReplayed(t *testing.T, pos pglogrepl.LSN) {
+	t.Helper()
+	there := &servers.Database{Server: &c.Postgres, Name: "postgres"}
+	var at pglogrepl.LSN
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if at = lsn(t, there.Text(t, "select pg_last_wal_replay_lsn()")); at >= pos {
+			return
+		}
+	}
+	t.Fatalf("the standby stands at %s, the primary at %s", at, pos)
 }
 
 // serverProgram finds the program that a stopped server ran: PostgreSQL notes its command line (miscinit.c,
