@@ -164,6 +164,65 @@ func (tr *trail) eventually(t *testing.T, f func() error) {
 	t.Fatal(err)
 }
 
+// TestRecordsExpired: a topic's records are all gone because of its retention. As long as the last run is younger than
+// that, none of what the slot sends again can have been among them; otherwise nobody can tell.
+func TestRecordsExpired(t *testing.T) {
+	t.Parallel()
+	k := servers.StartKafka(t, 1, "log.retention.check.interval.ms=200", "log.segment.delete.delay.ms=100")
+	for _, kept := range []bool{true, false} {
+		t.Run(fmt.Sprintf("younger %t", kept), func(t *testing.T) {
+			tr := newTrailOn(t, servers.SharedPostgres(t, 18), k)
+			tr.Exec(t, "create table t (id int primary key)")
+			tr.setup(t, "public.*")
+			tr.insert(t, 1, 3)
+			tr.catchUp(t, time.Minute)
+			topic := tr.prefix + ".public.t"
+			tr.retain(t, topic, "1")
+			tr.eventually(t, func() error {
+				bounds, err := tr.reader.Bounds(t.Context(), topic[:len(topic)-2])
+				if err == nil && (len(bounds) != 1 || bounds[0].Start == 0 || bounds[0].Start < bounds[0].End) {
+					err = fmt.Errorf("the topic still has records: %+v", bounds)
+				}
+				return err
+			})
+			if kept {
+				tr.retain(t, topic, "3600000")
+			}
+			tr.insert(t, 4, 4)
+			if kept {
+				tr.catchUp(t, time.Minute)
+				tr.expectOnce(t, inserts(4))
+				return
+			}
+			id := tr.stoppedByGap(t, "expired")
+			tr.retain(t, topic, "-1") // so that there is something to see
+			tr.catchUpWith(t, "--accept-gap", id)
+			tr.expectOnce(t, inserts(4))
+		})
+	}
+}
+
+// retain sets a topic's retention, in milliseconds.
+func (tr *trail) retain(t *testing.T, topic, millis string) {
+	t.Helper()
+	c := &kafka.Client{Addr: kafka.TCP(tr.kafka.Bootstrap()...), Transport: &kafka.Transport{}}
+	defer c.Transport.(*kafka.Transport).CloseIdleConnections()
+	res, err := c.IncrementalAlterConfigs(t.Context(), &kafka.IncrementalAlterConfigsRequest{
+		Resources: []kafka.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kafka.ResourceTypeTopic, ResourceName: topic,
+			Configs: []kafka.IncrementalAlterConfigsRequestConfig{{
+				Name: "retention.ms", Value: millis, ConfigOperation: kafka.ConfigOperationSet,
+			}},
+		}},
+	})
+	if err == nil {
+		err = res.Resources[0].Error
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestControlTopicDeleted: routing and bound are unknown; nothing is delivered on a guess.
 func TestControlTopicDeleted(t *testing.T) {
 	tr := delivered(t, 3)
