@@ -17,18 +17,18 @@ import (
 //  1. note the end of each partition;
 //  2. abort a transaction that all of them are part of;
 //  3. read each from its end until our marker comes: the last record before it is the tail.
-func (s *Sink) fence(ctx context.Context, parts []*partition) ([]*scan, error) {
+func (d *delivery) fence(ctx context.Context, parts []*partition) ([]*scan, error) {
 	scans := make([]*scan, len(parts))
 	for i, p := range parts {
-		scans[i] = newScan(p, s.producer)
+		scans[i] = newScan(p, d.producer)
 	}
-	if err := s.ends(ctx, scans); err != nil {
+	if err := d.ends(ctx, scans); err != nil {
 		return nil, err
 	}
-	if err := s.abortTransaction(ctx, parts); err != nil {
+	if err := d.abortTransaction(ctx, parts); err != nil {
 		return nil, err
 	}
-	if err := s.scanTails(ctx, scans); err != nil {
+	if err := d.scanTails(ctx, scans); err != nil {
 		return nil, err
 	}
 	for _, sc := range scans {
@@ -38,9 +38,9 @@ func (s *Sink) fence(ctx context.Context, parts []*partition) ([]*scan, error) {
 }
 
 // ends notes where each partition ends now, one request a leader.
-func (s *Sink) ends(ctx context.Context, scans []*scan) error {
-	return s.cluster.retry(ctx, "read the ends of the topics", func(ctx context.Context) error {
-		byLeader, err := s.byLeader(ctx, scans)
+func (d *delivery) ends(ctx context.Context, scans []*scan) error {
+	return d.cluster.retry(ctx, "read the ends of the topics", func(ctx context.Context) error {
+		byLeader, err := d.byLeader(ctx, scans)
 		if err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func (s *Sink) ends(ctx context.Context, scans []*scan) error {
 			for i, sc := range group {
 				byPartition[sc.partition], parts[i] = sc, sc.partition
 			}
-			err := s.cluster.offsets(ctx, parts, latest, func(p *partition, end int64) {
+			err := d.cluster.offsets(ctx, parts, latest, func(p *partition, end int64) {
 				sc := byPartition[p]
 				sc.end = end
 				sc.begin(max(end-1, 0))
@@ -64,8 +64,8 @@ func (s *Sink) ends(ctx context.Context, scans []*scan) error {
 }
 
 // byLeader groups partitions by their current leader and notes it in them.
-func (s *Sink) byLeader(ctx context.Context, scans []*scan) (map[int32][]*scan, error) {
-	l, err := s.cluster.layout(ctx)
+func (d *delivery) byLeader(ctx context.Context, scans []*scan) (map[int32][]*scan, error) {
+	l, err := d.cluster.layout(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -83,17 +83,17 @@ func (s *Sink) byLeader(ctx context.Context, scans []*scan) (map[int32][]*scan, 
 }
 
 // abortTransaction opens a transaction over the partitions and aborts it.
-func (s *Sink) abortTransaction(ctx context.Context, parts []*partition) error {
+func (d *delivery) abortTransaction(ctx context.Context, parts []*partition) error {
 	topics := make(map[string][]kafka.AddPartitionToTxn)
 	for _, p := range parts {
 		topics[p.topic.name] = append(topics[p.topic.name], kafka.AddPartitionToTxn{Partition: int(p.index)})
 	}
-	id := s.transactionalID()
-	err := s.cluster.retry(ctx, "fence the topics (AddPartitionsToTxn)", func(ctx context.Context) error {
-		r, err := s.cluster.client.AddPartitionsToTxn(ctx, &kafka.AddPartitionsToTxnRequest{
+	id := d.transactionalID
+	err := d.cluster.retry(ctx, "fence the topics (AddPartitionsToTxn)", func(ctx context.Context) error {
+		r, err := d.cluster.client.AddPartitionsToTxn(ctx, &kafka.AddPartitionsToTxnRequest{
 			TransactionalID: id,
-			ProducerID:      int(s.producer.id),
-			ProducerEpoch:   int(s.producer.epoch),
+			ProducerID:      int(d.producer.id),
+			ProducerEpoch:   int(d.producer.epoch),
 			Topics:          topics,
 		})
 		if err != nil {
@@ -111,11 +111,11 @@ func (s *Sink) abortTransaction(ctx context.Context, parts []*partition) error {
 	if err != nil {
 		return err
 	}
-	return s.cluster.retry(ctx, "fence the topics (EndTxn)", func(ctx context.Context) error {
-		r, err := s.cluster.client.EndTxn(ctx, &kafka.EndTxnRequest{
+	return d.cluster.retry(ctx, "fence the topics (EndTxn)", func(ctx context.Context) error {
+		r, err := d.cluster.client.EndTxn(ctx, &kafka.EndTxnRequest{
 			TransactionalID: id,
-			ProducerID:      int(s.producer.id),
-			ProducerEpoch:   int(s.producer.epoch),
+			ProducerID:      int(d.producer.id),
+			ProducerEpoch:   int(d.producer.epoch),
 		})
 		if err != nil {
 			return err

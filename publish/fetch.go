@@ -147,7 +147,7 @@ func (cu *cursor) read(batch protocol.RecordReader) error {
 }
 
 // readAt returns the value of one record.
-func (s *Sink) readAt(ctx context.Context, p *partition, offset int64) ([]byte, error) {
+func (d *delivery) readAt(ctx context.Context, p *partition, offset int64) ([]byte, error) {
 	var value []byte
 	cu := &cursor{partition: p, at: offset, marker: func(*protocol.ControlBatch) {}}
 	cu.record = func(r *stored) error {
@@ -156,9 +156,9 @@ func (s *Sink) readAt(ctx context.Context, p *partition, offset int64) ([]byte, 
 		}
 		return nil
 	}
-	err := s.cluster.retry(ctx, fmt.Sprintf("read %s offset %d", p, offset), func(ctx context.Context) error {
+	err := d.cluster.retry(ctx, fmt.Sprintf("read %s offset %d", p, offset), func(ctx context.Context) error {
 		cu.at = offset
-		return s.cluster.fetch(ctx, []*cursor{cu})
+		return d.cluster.fetch(ctx, []*cursor{cu})
 	})
 	if err == nil && value == nil {
 		err = fmt.Errorf("%s has no record at offset %d any more", p, offset)

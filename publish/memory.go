@@ -92,16 +92,16 @@ func arrived(err error) bool {
 }
 
 // renew keeps the transactional id known to the coordinator, until ctx ends.
-func (s *Sink) renew(ctx context.Context) {
+func (d *delivery) renew(ctx context.Context) {
 	for {
-		sleep(ctx, s.memory.transactionalID/3)
+		sleep(ctx, d.memory.transactionalID/3)
 		if ctx.Err() != nil {
 			return
 		}
-		if err := s.renewOnce(ctx); err != nil {
-			s.mu.Lock()
-			s.fail(fmt.Errorf("renew transactional id: %w", err))
-			s.mu.Unlock()
+		if err := d.renewOnce(ctx); err != nil {
+			d.mu.Lock()
+			d.fail(fmt.Errorf("renew transactional id: %w", err))
+			d.mu.Unlock()
 			return
 		}
 	}
@@ -109,38 +109,37 @@ func (s *Sink) renew(ctx context.Context) {
 
 // renewOnce takes a new epoch at a moment when no batch is under way: sequence numbers begin anew with it. Our own
 // producer id and epoch go with the request (KIP-360), so whoever took over since is not pushed out.
-func (s *Sink) renewOnce(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.holding = true
+func (d *delivery) renewOnce(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.holding = true
 	defer func() {
-		s.holding = false
-		s.dispatch()
+		d.holding = false
+		d.dispatch()
 	}()
 	idle := func() bool {
-		for _, p := range s.active {
+		for _, p := range d.active {
 			if p.busy {
 				return false
 			}
 		}
-		return !s.grounded
+		return !d.grounded
 	}
-	if err := s.wait(ctx, idle); err != nil {
+	if err := d.wait(ctx, idle); err != nil {
 		return nil // the run has ended by itself
 	}
-	old := s.producer
-	s.mu.Unlock()
-	p, err := s.cluster.takeOver(ctx, s.transactionalID(), old, nil)
-	s.mu.Lock()
+	old := d.producer
+	d.mu.Unlock()
+	p, err := d.cluster.takeOver(ctx, d.transactionalID, old, nil)
+	d.mu.Lock()
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	s.producer = p
-	s.control.sequence = 0
-	for _, p := range s.fenced {
+	d.producer = p
+	for _, p := range d.fenced {
 		p.sequence = 0
 	}
 	return nil

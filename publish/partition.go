@@ -20,7 +20,7 @@ type topic struct {
 	retentionBytes int64         // retention.bytes, negative without bound
 }
 
-// A partition is one order of records. All fields are guarded by Sink.mu.
+// A partition is one order of records. All fields but the first two are guarded by delivery.mu.
 type partition struct {
 	topic  *topic
 	index  int32
@@ -28,7 +28,7 @@ type partition struct {
 
 	queue    []*batch // in order; the first is under way while busy, the last is open unless it is that one
 	busy     bool
-	active   int   // place in Sink.active, -1 when the queue is empty
+	active   int   // place in delivery.active, -1 when the queue is empty
 	sequence int32 // of the next batch to be sealed
 	next     int64 // the offset that the next batch must get; -1 when unknown
 	failures int   // tries of queue[0] in a row that failed

@@ -16,26 +16,30 @@ import (
 func (s *Sink) peek(ctx context.Context) (bool, error) {
 	target := *decode.Control
 	t := &topic{name: s.topicName(&target), target: target}
+	found, err := s.newest(ctx, t)
+	if found == nil || err != nil {
+		return false, err
+	}
+	_, err = s.readNote(t, found)
+	return true, err
+}
+
+// newest reads the last record of a topic of one partition, as it is before the fence: nil when there is none.
+func (d *delivery) newest(ctx context.Context, t *topic) (*stored, error) {
 	sc := newScan(&partition{topic: t, active: -1}, producer{-1, -1})
 	for back := int64(1); ; back *= 16 {
-		err := s.cluster.retry(ctx, "look at the control topic", func(ctx context.Context) error {
-			return s.peekFrom(ctx, sc, back)
+		err := d.cluster.retry(ctx, "look at topic "+t.name, func(ctx context.Context) error {
+			return d.peekFrom(ctx, sc, back)
 		})
-		switch {
-		case err != nil:
-			return false, err
-		case sc.found != nil:
-			_, err := s.readNote(t, sc.found)
-			return true, err
-		case sc.from == 0 || sc.expired:
-			return false, nil
+		if err != nil || sc.found != nil || sc.from == 0 || sc.expired {
+			return sc.found, err
 		}
 	}
 }
 
 // peekFrom reads the topic's last offsets, if the topic exists.
-func (s *Sink) peekFrom(ctx context.Context, sc *scan, back int64) error {
-	l, err := s.cluster.layout(ctx)
+func (d *delivery) peekFrom(ctx context.Context, sc *scan, back int64) error {
+	l, err := d.cluster.layout(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,14 +52,14 @@ func (s *Sink) peekFrom(ctx context.Context, sc *scan, back int64) error {
 		return fmt.Errorf("%s: %w", sc.partition, kafka.LeaderNotAvailable)
 	}
 	sc.partition.leader = leaders[0]
-	err = s.cluster.offsets(ctx, []*partition{sc.partition}, latest, func(_ *partition, end int64) { sc.end = end })
+	err = d.cluster.offsets(ctx, []*partition{sc.partition}, latest, func(_ *partition, end int64) { sc.end = end })
 	if err != nil {
 		return err
 	}
 	sc.begin(max(sc.end-back, 0))
 	sc.marker = func(*protocol.ControlBatch) {}
 	for sc.at < sc.end {
-		if err := s.cluster.fetch(ctx, []*cursor{&sc.cursor}); err != nil {
+		if err := d.cluster.fetch(ctx, []*cursor{&sc.cursor}); err != nil {
 			return err
 		}
 	}

@@ -59,6 +59,13 @@ func (s *Sink) aim(r *route, root *decode.Target) {
 	r.Topic = s.topicName(&owner)
 }
 
+func (s *Sink) topicName(t *decode.Target) string {
+	if name, ok := s.cfg.Names[t.Schema+"."+t.Table]; ok && t.Schema != "" {
+		return name
+	}
+	return TopicName(s.cfg.Prefix, t)
+}
+
 // A Table is a table to come: its own target, and its partitioned root's when it is a partition.
 type Table struct {
 	decode.Target
@@ -290,10 +297,13 @@ func (s *Sink) noteRoutes(ctx context.Context) error {
 	return s.noteNow(ctx, note{Op: "routing", Routes: routes, Former: s.former, Ends: ends})
 }
 
-// endsNow lists the next offset of each partition, 0 where it is not known. The caller holds s.mu.
+// endsNow lists the next offset of each partition of the tables' topics, 0 where it is not known. The caller holds s.mu.
 func (s *Sink) endsNow() map[string][]int64 {
 	ends := make(map[string][]int64, len(s.fenced))
 	for _, p := range s.fenced {
+		if p == s.control {
+			continue
+		}
 		ends[p.topic.name] = append(ends[p.topic.name], max(p.next, 0))
 	}
 	return ends

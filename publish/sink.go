@@ -2,9 +2,6 @@ package publish
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -13,20 +10,11 @@ import (
 	"pgwitness/decode"
 )
 
-// ErrFenced says that another instance has taken over our transactional id.
-var ErrFenced = errors.New("another pgwitness took over this prefix; this one must stop")
-
 // A Sink delivers records. Prepare, Send, Mark, Finish and Close belong to one goroutine; flights run beside it and end with
 // Close.
 type Sink struct {
-	cfg     Config
-	log     hclog.Logger
-	cluster *cluster
-	codec   codec
-	memory  memory
-	ctx     context.Context // of the flights: ended by Close
-	cancel  context.CancelFunc
-	flights sync.WaitGroup
+	*delivery
+	cfg Config // the delivery has the same
 
 	// Of the goroutine that sends, alone.
 	topics   map[string]*topic
@@ -40,25 +28,13 @@ type Sink struct {
 	id       []byte                   // scratch of Send
 	trimmed  []byte                   // scratch of oversize
 
-	mu          sync.Mutex // guards everything below, and the partitions
+	// Guarded by mu.
 	control     *partition
 	controlNext int64 // the offset of the next control record
 	notes       uint64
 	state       state
 	bounds      bounds
-	unmet       int          // tails that the stream must show again before anything is confirmed
-	fenced      []*partition // of all topics but the control topic, in the order of opening
-	lanes       map[int32]*lane
-	active      []*partition // with a queue
-	buffered    int          // bytes in queues
-	free        []*batch     // for reuse
-	progress    progress
-	stats       Stats
-	producer    producer
-	holding     bool          // no batch may be begun: the producer id is being renewed
-	grounded    bool          // no flight may start: topics are being opened
-	change      chan struct{} // closed and replaced whenever something of the above advances
-	err         error         // why delivery ended
+	unmet       int // tails that the stream must show again before anything is confirmed
 }
 
 // Open reaches the brokers and takes over the transactional id. The context bounds the opening only.
@@ -69,23 +45,19 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger) (*Sink, error) {
 // open opens a trail, and begins one where that is asked for.
 func open(ctx context.Context, cfg Config, begin bool, log hclog.Logger) (*Sink, error) {
 	cfg = cfg.withDefaults()
-	codec, err := newCodec(cfg.Compression)
+	d, err := newDelivery(ctx, cfg, "pgwitness."+cfg.Prefix, log)
 	if err != nil {
 		return nil, err
 	}
 	s := &Sink{
-		cfg:     cfg,
-		log:     log,
-		cluster: newCluster(cfg, log),
-		codec:   codec,
-		topics:  make(map[string]*topic),
-		leads:   make(map[*decode.Target]lead),
-		routes:  make(map[decode.Target]*route),
-		lanes:   make(map[int32]*lane),
-		change:  make(chan struct{}),
+		delivery: d,
+		cfg:      cfg,
+		topics:   make(map[string]*topic),
+		leads:    make(map[*decode.Target]lead),
+		routes:   make(map[decode.Target]*route),
 	}
+	s.acknowledged = s.report
 	s.progress.durable, s.bounds.told = cfg.Start, cfg.Start
-	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.start(ctx, begin); err != nil {
 		s.Close()
 		return nil, err
@@ -104,14 +76,11 @@ func (s *Sink) start(ctx context.Context, begin bool) error {
 	if !there && !begin {
 		return errNoTrail
 	}
-	if s.producer, err = s.cluster.takeOver(ctx, s.transactionalID(), anybody, s.cfg.Held); err != nil {
+	if err := s.takeOver(ctx); err != nil {
 		return err
 	}
-	s.memory = s.cluster.expirations(ctx)
 	return s.openControl(ctx)
 }
-
-func (s *Sink) transactionalID() string { return "pgwitness." + s.cfg.Prefix }
 
 // Send copies the record into the batches of the partitions that it concerns. It blocks while the buffer is full.
 func (s *Sink) Send(ctx context.Context, r *decode.Record) error {
@@ -160,14 +129,8 @@ func (s *Sink) put(ctx context.Context, p *partition, r *decode.Record, key, val
 		}
 		size = len(key) + len(value) + recordOverhead
 	}
-	if s.buffered > 0 && s.buffered+size > s.cfg.BufferBytes {
-		room := func() bool { return s.buffered == 0 || s.buffered+size <= s.cfg.BufferBytes }
-		if err := s.wait(ctx, room); err != nil {
-			return err
-		}
-	}
-	if s.err != nil {
-		return s.err
+	if err := s.room(ctx, size); err != nil {
+		return err
 	}
 	if p == s.control {
 		if value, err = s.withState(r, value); err != nil {
@@ -187,24 +150,6 @@ func stamp(r *decode.Record) int64 {
 		return time.Now().UnixMilli()
 	}
 	return r.Time / 1000
-}
-
-// enqueue adds a record to the partition's open batch. The caller holds s.mu.
-func (s *Sink) enqueue(p *partition, millis int64, key, value, id []byte) {
-	size := len(key) + len(value) + recordOverhead
-	b := p.open(size, min(s.cfg.BatchBytes, p.topic.limit-headerSize))
-	if b == nil {
-		b = s.fresh()
-		p.queue = append(p.queue, b)
-		if len(p.queue) == 1 {
-			s.activate(p)
-			s.list(p)
-		}
-	}
-	held := b.size()
-	b.add(s.progress.next, millis, key, value, id)
-	s.progress.next++
-	s.buffered += b.size() - held
 }
 
 // Mark says that everything sent so far belongs to positions at or below pos, and that nothing else does. It does not
@@ -233,7 +178,7 @@ func (s *Sink) Confirmed() pglogrepl.LSN {
 // Finish waits until everything sent is acknowledged and writes down where the run ended.
 func (s *Sink) Finish(ctx context.Context) error {
 	s.mu.Lock()
-	err := s.wait(ctx, func() bool { return len(s.active) == 0 })
+	err := s.drain(ctx)
 	end, ends := lsn(s.bounds.told), s.endsNow()
 	s.bounds.last = true
 	if err == nil && s.unmet == 0 && s.bounds.told == s.progress.durable {
@@ -241,38 +186,13 @@ func (s *Sink) Finish(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if err != nil {
-		return fmt.Errorf("wait for Kafka's last acknowledgements: %w", err)
+		return err
 	}
 	return s.noteNow(ctx, note{Op: "stopped", Position: &end, Ends: ends})
 }
 
 // Close ends the flights without waiting for acknowledgements. What was not acknowledged comes again from the slot.
 func (s *Sink) Close() error {
-	s.mu.Lock()
-	if s.err == nil {
-		s.err = errors.New("publish: closed")
-		s.changed()
-	}
-	s.mu.Unlock()
-	s.cancel()
-	s.flights.Wait()
-	s.cluster.close()
+	s.close()
 	return nil
-}
-
-func (s *Sink) fresh() *batch {
-	if n := len(s.free); n > 0 {
-		b := s.free[n-1]
-		s.free = s.free[:n-1]
-		return b
-	}
-	return new(batch)
-}
-
-func (s *Sink) recycle(b *batch) {
-	if len(s.free) >= 8 { // what a steady stream to a few partitions turns over
-		return
-	}
-	b.reset()
-	s.free = append(s.free, b)
 }

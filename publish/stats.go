@@ -23,16 +23,7 @@ type Stats struct {
 func (s *Sink) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := s.stats
-	st.Buffered, st.Confirmed = s.buffered, s.bounds.told
-	var oldest *batch
-	for _, p := range s.active {
-		if b := p.queue[0]; oldest == nil || b.from < oldest.from {
-			oldest = b
-		}
-	}
-	if oldest != nil {
-		st.Oldest = time.UnixMilli(oldest.first)
-	}
+	st := s.counted()
+	st.Confirmed = s.bounds.told
 	return st
 }

@@ -56,11 +56,11 @@ func (sc *scan) done() bool { return sc.fenced && (sc.found != nil || sc.expired
 
 // scanTails reads until every scan is done: mostly one fetch a leader. A pass that met nothing but markers begins
 // again further back.
-func (s *Sink) scanTails(ctx context.Context, scans []*scan) error {
+func (d *delivery) scanTails(ctx context.Context, scans []*scan) error {
 	scans = slices.Clone(scans)
 	for back := int64(16); len(scans) > 0; {
-		err := s.cluster.retry(ctx, "read the tails of the topics", func(ctx context.Context) error {
-			groups, err := s.byLeader(ctx, scans)
+		err := d.cluster.retry(ctx, "read the tails of the topics", func(ctx context.Context) error {
+			groups, err := d.byLeader(ctx, scans)
 			if err != nil {
 				return err
 			}
@@ -69,7 +69,7 @@ func (s *Sink) scanTails(ctx context.Context, scans []*scan) error {
 				for i, sc := range group {
 					cursors[i] = &sc.cursor
 				}
-				if err := s.cluster.fetch(ctx, cursors); err != nil {
+				if err := d.cluster.fetch(ctx, cursors); err != nil {
 					return err
 				}
 			}

@@ -9,22 +9,20 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
-
-	"pgwitness/decode"
 )
 
 // openTopics makes sure that topics exist, and keeps predecessors out of them. Several together cost no more requests
 // than one.
-func (s *Sink) openTopics(ctx context.Context, topics []*topic) ([]*scan, error) {
-	if err := s.ground(ctx); err != nil {
+func (d *delivery) openTopics(ctx context.Context, topics []*topic) ([]*scan, error) {
+	if err := d.ground(ctx); err != nil {
 		return nil, err
 	}
-	defer s.unground()
-	l, err := s.ensure(ctx, topics)
+	defer d.unground()
+	l, err := d.ensure(ctx, topics)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.limits(ctx, topics); err != nil {
+	if err := d.limits(ctx, topics); err != nil {
 		return nil, err
 	}
 	var parts []*partition
@@ -34,33 +32,24 @@ func (s *Sink) openTopics(ctx context.Context, topics []*topic) ([]*scan, error)
 		}
 		parts = append(parts, t.partitions...)
 	}
-	scans, err := s.fence(ctx, parts)
+	scans, err := d.fence(ctx, parts)
 	if err != nil {
 		return nil, err
 	}
-	if s.control != nil {
-		s.mu.Lock()
-		s.fenced = append(s.fenced, parts...)
-		s.mu.Unlock()
-	}
+	d.mu.Lock()
+	d.fenced = append(d.fenced, parts...)
+	d.mu.Unlock()
 	return scans, nil
-}
-
-func (s *Sink) topicName(t *decode.Target) string {
-	if name, ok := s.cfg.Names[t.Schema+"."+t.Table]; ok && t.Schema != "" {
-		return name
-	}
-	return TopicName(s.cfg.Prefix, t)
 }
 
 // ground waits until nothing is under way and lets nothing start: no batch of ours may arrive while a transaction of
 // our producer id is open.
-func (s *Sink) ground(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.grounded = true
-	err := s.wait(ctx, func() bool {
-		for _, l := range s.lanes {
+func (d *delivery) ground(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.grounded = true
+	err := d.wait(ctx, func() bool {
+		for _, l := range d.lanes {
 			if l.flying {
 				return false
 			}
@@ -73,34 +62,34 @@ func (s *Sink) ground(ctx context.Context) error {
 	return nil
 }
 
-func (s *Sink) unground() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.grounded = false
-	s.dispatch()
+func (d *delivery) unground() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.grounded = false
+	d.dispatch()
 }
 
 // ensure creates the topics that do not exist, as DESIGN.md §10 says, and returns a layout in which each partition
 // has a leader.
-func (s *Sink) ensure(ctx context.Context, topics []*topic) (layout, error) {
+func (d *delivery) ensure(ctx context.Context, topics []*topic) (layout, error) {
 	var l layout
 	created := make(map[string]bool)
-	err := s.cluster.retry(ctx, "open topics", func(ctx context.Context) error {
+	err := d.cluster.retry(ctx, "open topics", func(ctx context.Context) error {
 		for {
 			var err error
-			if l, err = s.cluster.layout(ctx); err != nil {
+			if l, err = d.cluster.layout(ctx); err != nil {
 				return err
 			}
 			missing, err := missingTopics(topics, l, created)
 			if err != nil || len(missing) == 0 {
 				return err
 			}
-			if err := s.create(ctx, missing, l.brokers); err != nil {
+			if err := d.create(ctx, missing, l.brokers); err != nil {
 				return err
 			}
 			for _, t := range missing {
 				created[t.name] = true
-				s.log.Info("created topic", "topic", t.name)
+				d.log.Info("created topic", "topic", t.name)
 			}
 		}
 	})
@@ -136,14 +125,14 @@ func missingTopics(topics []*topic, l layout, created map[string]bool) ([]*topic
 }
 
 // create asks for the topics. One that somebody else created meanwhile is as good.
-func (s *Sink) create(ctx context.Context, topics []*topic, brokers int) error {
+func (d *delivery) create(ctx context.Context, topics []*topic, brokers int) error {
 	req := &kafka.CreateTopicsRequest{}
 	for _, t := range topics {
-		replication := s.cfg.Replication
+		replication := d.cfg.Replication
 		if replication == 0 {
 			replication = min(3, brokers)
 		}
-		partitions := s.cfg.Partitions
+		partitions := d.cfg.Partitions
 		if t.target.Schema == "" {
 			partitions = 1 // the service streams are one order each
 		}
@@ -151,10 +140,10 @@ func (s *Sink) create(ctx context.Context, topics []*topic, brokers int) error {
 			Topic:             t.name,
 			NumPartitions:     partitions,
 			ReplicationFactor: replication,
-			ConfigEntries:     s.topicConfig(replication),
+			ConfigEntries:     d.topicConfig(replication),
 		})
 	}
-	res, err := s.cluster.client.CreateTopics(ctx, req)
+	res, err := d.cluster.client.CreateTopics(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -174,16 +163,16 @@ func (s *Sink) create(ctx context.Context, topics []*topic, brokers int) error {
 
 // topicConfig says how topics are created: an audit trail does not expire by accident, and takes the commit times of
 // an old backlog or a skewed clock (brokers refuse more than an hour ahead by default since 4.0, KIP-937).
-func (s *Sink) topicConfig(replication int) []kafka.ConfigEntry {
+func (d *delivery) topicConfig(replication int) []kafka.ConfigEntry {
 	retention := int64(-1)
-	if s.cfg.Retention > 0 {
-		retention = s.cfg.Retention.Milliseconds()
+	if d.cfg.Retention > 0 {
+		retention = d.cfg.Retention.Milliseconds()
 	}
 	const always = "9223372036854775807" // Long.MAX_VALUE, the widest that Kafka takes
 	entries := []kafka.ConfigEntry{
 		{ConfigName: "cleanup.policy", ConfigValue: "delete"},
 		{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(retention, 10)},
-		{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(s.cfg.MaxMessageBytes)},
+		{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(d.cfg.MaxMessageBytes)},
 		{ConfigName: "message.timestamp.type", ConfigValue: "CreateTime"},
 		{ConfigName: "message.timestamp.before.max.ms", ConfigValue: always},
 		{ConfigName: "message.timestamp.after.max.ms", ConfigValue: always},
@@ -195,7 +184,7 @@ func (s *Sink) topicConfig(replication int) []kafka.ConfigEntry {
 }
 
 // limits reads how large a batch each topic takes and how long it keeps it.
-func (s *Sink) limits(ctx context.Context, topics []*topic) error {
+func (d *delivery) limits(ctx context.Context, topics []*topic) error {
 	keys := []string{"max.message.bytes", "retention.ms", "retention.bytes"}
 	req := &kafka.DescribeConfigsRequest{}
 	byName := make(map[string]*topic)
@@ -207,8 +196,8 @@ func (s *Sink) limits(ctx context.Context, topics []*topic) error {
 			ConfigNames:  keys,
 		})
 	}
-	return s.cluster.retry(ctx, "read the topics' settings", func(ctx context.Context) error {
-		res, err := s.cluster.client.DescribeConfigs(ctx, req)
+	return d.cluster.retry(ctx, "read the topics' settings", func(ctx context.Context) error {
+		res, err := d.cluster.client.DescribeConfigs(ctx, req)
 		if err != nil {
 			return err
 		}
