@@ -42,10 +42,10 @@ type Config struct {
 	Held func(context.Context) error
 
 	// Durable is called in order, by one goroutine at a time, with each position up to which everything sent is
-	// acknowledged. It must not block, nor call the Sink.
+	// acknowledged. It must not block, nor call the Sink or Journal.
 	Durable func(pglogrepl.LSN)
-	// Failed is called once, when delivery ends by itself: Send and Drain return the same error. It must not block,
-	// nor call the Sink.
+	// Failed is called once, when delivery ends by itself: every later call returns the same error. It must not block,
+	// nor call the Sink or Journal.
 	Failed func(error)
 }
 

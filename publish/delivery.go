@@ -13,6 +13,9 @@ import (
 // ErrFenced says that another instance has taken over our transactional id.
 var ErrFenced = errors.New("another pgwitness took over this prefix; this one must stop")
 
+// errClosed is what calls end with that close meets.
+var errClosed = errors.New("publish: closed")
+
 // A delivery brings records to partitions under one transactional id: it opens topics, fences them, sends batches,
 // repeats them and takes the answers. What is sent, and what an acknowledgement means, is its owner's: a Sink's or a
 // Journal's.
@@ -83,7 +86,7 @@ func (d *delivery) takeOver(ctx context.Context) error {
 func (d *delivery) close() {
 	d.mu.Lock()
 	if d.err == nil {
-		d.err = errors.New("publish: closed")
+		d.err = errClosed
 		d.changed()
 	}
 	d.mu.Unlock()

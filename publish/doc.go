@@ -13,5 +13,9 @@
 //   - A position is reported as durable only when every record sent before it is acknowledged by all in-sync
 //     replicas (progress.go).
 //
+// Two kinds of stream rest on it. A Sink's records come from the slot, which sends again what was not confirmed: they
+// are compared with the tails. A Journal's records come from nowhere else: its topic is its writer's memory, read back
+// at the start and looked up by position (journal.go, journalread.go). What both share is a delivery (delivery.go).
+//
 // kafka-go's Writer does none of this; what is used of kafka-go is its Transport: connections, versions, TLS, SASL.
 package publish

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 type cursor struct {
 	partition *partition
 	at        int64 // the next offset
+	bytes     int32 // to fetch at most at once, fetchPartitionBytes when 0
 	expired   bool  // at was below the first offset that is kept, and has been set to that
 	record    func(*stored) error
 	marker    func(*protocol.ControlBatch)
@@ -52,7 +54,7 @@ func (c *cluster) fetch(ctx context.Context, cursors []*cursor) error {
 			CurrentLeaderEpoch: -1,
 			FetchOffset:        cu.at,
 			LogStartOffset:     -1,
-			PartitionMaxBytes:  fetchPartitionBytes,
+			PartitionMaxBytes:  cmp.Or(cu.bytes, fetchPartitionBytes),
 		}
 		if n := len(req.Topics); n > 0 && req.Topics[n-1].Topic == p.topic.name {
 			req.Topics[n-1].Partitions = append(req.Topics[n-1].Partitions, part)

@@ -297,7 +297,8 @@ func (s *Sink) noteRoutes(ctx context.Context) error {
 	return s.noteNow(ctx, note{Op: "routing", Routes: routes, Former: s.former, Ends: ends})
 }
 
-// endsNow lists the next offset of each partition of the tables' topics, 0 where it is not known. The caller holds s.mu.
+// endsNow lists the next offset of each partition but the control topic's, 0 where it is not known. The caller holds
+// s.mu.
 func (s *Sink) endsNow() map[string][]int64 {
 	ends := make(map[string][]int64, len(s.fenced))
 	for _, p := range s.fenced {

@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pglogrepl"
 )
 
-// Stats is what a Sink says of itself. The counts are of its whole life.
+// Stats is what a Sink or a Journal says of itself. The counts are of its whole life.
 type Stats struct {
 	Records  uint64 // acknowledged
 	Bytes    uint64 // of them, before compression
@@ -15,7 +15,7 @@ type Stats struct {
 	Oversize uint64 // records delivered without their images
 
 	Buffered  int           // bytes accepted and not yet acknowledged
-	Oldest    time.Time     // commit time of the oldest record that is not acknowledged, zero when there is none
+	Oldest    time.Time     // timestamp of the oldest record that is not acknowledged, zero when there is none
 	Confirmed pglogrepl.LSN // the position that Config.Durable was told last
 }
 
