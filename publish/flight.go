@@ -149,8 +149,7 @@ func (d *delivery) land(l leg, base int64, failure error) {
 	switch judge(failure) {
 	case done:
 		if p.next >= 0 && base != p.next {
-			d.fail(fmt.Errorf("%s gave offset %d to a batch that follows offset %d: somebody else writes to the topic, "+
-				"or the broker lost records", p, base, p.next-1))
+			d.displaced(p, base)
 			return
 		}
 		p.next = base + int64(b.count)

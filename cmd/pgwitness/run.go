@@ -96,11 +96,16 @@ func run(ctx context.Context, cfg *config, what order, log hclog.Logger) error {
 			if err := capture.Skip(ctx, cfg.capture(), stuck.Commit, log); err != nil {
 				return err
 			}
-		case !errors.Is(err, publish.ErrRerouted) && !errors.Is(err, publish.ErrUnsure):
+		case !startsAgain(err):
 			return classify(recordLoss(ctx, cfg, err, log))
 		}
 		log.Info("starting again", "reason", err)
 	}
+}
+
+// startsAgain tells the ends after which another session goes on by itself.
+func startsAgain(err error) bool {
+	return errors.Is(err, publish.ErrRerouted) || errors.Is(err, publish.ErrUnsure) || errors.Is(err, publish.ErrMarkedAgain)
 }
 
 // session connects the three parts and carries changes until a stop is asked for. Any error ends it; the next run is

@@ -56,7 +56,8 @@ func SharedKafka(t testing.TB) *Kafka {
 	if shared.kafka != nil {
 		return shared.kafka
 	}
-	k, err := launchKafka(1, nil, true)
+	// On a busy machine the broker's own controller must not hold it for dead: it would lose its leaderships for a moment.
+	k, err := launchKafka(1, []string{"broker.session.timeout.ms=60000"}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
