@@ -48,9 +48,10 @@ type Reader struct {
 // NewReader returns a reader for the cluster behind these addresses. Close ends its connections.
 func NewReader(brokers []string) *Reader {
 	return &Reader{client: &kafka.Client{
-		Addr:      kafka.TCP(brokers...),
-		Timeout:   time.Minute,
-		Transport: &kafka.Transport{MetadataTTL: 2 * time.Second, DialTimeout: 5 * time.Second},
+		Addr:    kafka.TCP(brokers...),
+		Timeout: time.Minute,
+		// The time to live is the time-out of a question as well (transport.go, discover), which a busy machine needs.
+		Transport: &kafka.Transport{MetadataTTL: 20 * time.Second, DialTimeout: 5 * time.Second},
 	}}
 }
 
