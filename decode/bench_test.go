@@ -143,7 +143,56 @@ func benchmark(b *testing.B, s shape, data []byte) {
 	}
 }
 
-// TestNoAllocations holds the steady state to none a row.
+// BenchmarkTransaction measures transactions of one narrow row by what is known of their sessions: whose addresses come
+// again, or never.
+func BenchmarkTransaction(b *testing.B) {
+	sessions := make([]*decode.Actor, 32)
+	for i := range sessions {
+		s := *alice
+		s.PID += int32(i)
+		sessions[i] = &decode.Actor{Evidence: decode.EvidenceHold, Session: &s}
+	}
+	renewed := func(n int) *decode.Actor {
+		s := *sessions[n%len(sessions)].Session
+		return &decode.Actor{Evidence: decode.EvidenceHold, Session: &s}
+	}
+	for _, test := range []struct {
+		name  string
+		actor func(n int) *decode.Actor
+		said  []byte
+	}{
+		{"none", func(int) *decode.Actor { return nil }, nil},
+		{"hold", func(n int) *decode.Actor { return sessions[n%len(sessions)] }, nil},
+		{"hold-renewed", renewed, nil},
+		{"context", func(int) *decode.Actor { return nil }, logical(1, 0x800, "pgwitness", aContext)},
+		{"hold-context", func(n int) *decode.Actor { return sessions[n%len(sessions)] }, logical(1, 0x800, "pgwitness", aContext)},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			s := shapes[0]
+			info := &catalogue{Relations: map[uint32]*decode.RelationInfo{1: {PrimaryKey: []string{"column_0"}}}}
+			d := opened(b, 'f', columnNames(len(s.oids)), s.oids, len(s.oids), info)
+			messages := [][]byte{commit(0x1000), begin(0x1000), test.said, insert(1, s.values...)}
+			ctx := b.Context()
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				for i, data := range messages {
+					if data == nil {
+						continue
+					}
+					m := decode.Message{LSN: 0x900, Data: data}
+					if i == 1 {
+						m.Actor = test.actor(n)
+					}
+					if _, err := d.Decode(ctx, m, discard); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestNoAllocations holds the steady state to none a row, and none for who made it.
 func TestNoAllocations(t *testing.T) {
 	for _, s := range shapes {
 		info := &catalogue{Relations: map[uint32]*decode.RelationInfo{1: {PrimaryKey: []string{"column_0"}}}}
@@ -152,19 +201,20 @@ func TestNoAllocations(t *testing.T) {
 		messages := [][]byte{
 			insert(1, s.values...),
 			tuple(tuple(change('U', 1), 'O', s.values...), 'N', changed...),
+			logical(1, 0x800, "pgwitness", aContext),
 			tuple(change('D', 1), 'O', changed...),
 			commit(0x1000), begin(0x1000),
 		}
 		ctx := t.Context()
 		n := testing.AllocsPerRun(200, func() {
 			for _, data := range messages {
-				if _, err := d.Decode(ctx, decode.Message{LSN: 0x900, Data: data}, discard); err != nil {
+				if _, err := d.Decode(ctx, decode.Message{LSN: 0x900, Data: data, Actor: held}, discard); err != nil {
 					t.Fatal(err)
 				}
 			}
 		})
 		if n != 0 {
-			t.Errorf("%s: %v allocations for an insert, an update, a delete and a commit", s.name, n)
+			t.Errorf("%s: %v allocations for an insert, an update, a context, a delete and a commit", s.name, n)
 		}
 	}
 }

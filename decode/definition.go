@@ -103,26 +103,39 @@ const (
 // define makes a record of a message of ours. What our functions cannot have written is recorded as it is, and not
 // believed.
 func (d *Decoder) define(ctx context.Context, prefix string, content []byte, emit func(*Record) error) error {
-	def, err := d.parseDefinition(ctx, prefix, content)
+	def, err := d.parseDefinition(ctx, content)
 	if err != nil {
 		return err
 	}
+	if def == nil || (prefix == rewritePrefix) != (def.Reason == "rewrite") {
+		return d.enter(prefix, nil, content, emit)
+	}
+	members, err := def.encode()
+	if err != nil {
+		return err
+	}
+	d.exposed = d.exposed || def.exposes()
+	return d.enter(prefix, members, content, emit)
+}
+
+// enter makes a record of the control topic: of a message's members, or of the message itself when there are none.
+func (d *Decoder) enter(prefix string, members, content []byte, emit func(*Record) error) error {
 	s := d.spare(len(content))
 	d.start(s)
 	s.record.Target = Control
 	s.value = append(s.value, `",`...)
-	if def == nil {
+	if members == nil {
 		s.value = appendUnverified(s.value, prefix, true, content)
 	} else {
-		s.value = append(s.value, def...)
+		s.value = append(s.value, members...)
 	}
 	d.finish(s)
 	return d.hold(s, emit)
 }
 
-// parseDefinition returns the members of the record's object, or nil. The message is in the database's encoding: the
-// server converts none.
-func (d *Decoder) parseDefinition(ctx context.Context, prefix string, content []byte) ([]byte, error) {
+// parseDefinition returns nil for what is no definition. The message is in the database's encoding: the server converts
+// none.
+func (d *Decoder) parseDefinition(ctx context.Context, content []byte) (*definition, error) {
 	if len(content) > mostDefinition {
 		return nil, nil
 	}
@@ -130,22 +143,33 @@ func (d *Decoder) parseDefinition(ctx context.Context, prefix string, content []
 	if err != nil || !ok {
 		return nil, err
 	}
-	var def definition
+	def := new(definition)
 	dec := json.NewDecoder(bytes.NewReader(utf))
 	dec.DisallowUnknownFields()
-	if dec.Decode(&def) != nil {
+	if dec.Decode(def) != nil {
 		return nil, nil
 	}
-	if _, err := dec.Token(); err != io.EOF || !def.sound() || (prefix == rewritePrefix) != (def.Reason == "rewrite") {
+	if _, err := dec.Token(); err != io.EOF || !def.sound() {
 		return nil, nil
 	}
+	return def, nil
+}
+
+// encode returns the members of the record's object.
+func (def *definition) encode() ([]byte, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(&def); err != nil {
+	if err := enc.Encode(def); err != nil {
 		return nil, err
 	}
 	return out.Bytes()[1 : out.Len()-2], nil // without the braces and the line's end
+}
+
+// exposes reports whether everybody may write messages from now on, contexts among them.
+func (def *definition) exposes() bool {
+	p := def.Privilege
+	return def.Op == "privilege" && p.Public && p.Function == "pg_logical_emit_message"
 }
 
 // appendUnverified appends the members of a message that is under our prefix and not ours.

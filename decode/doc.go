@@ -40,6 +40,13 @@
 // that capture pins. The stream carries the text of each type's output function; what a type becomes is decided once, when a
 // relation's R comes: by the table of built-in types, otherwise by the Catalogue.
 //
+// # Who
+//
+// The stream names no session: an Actor comes with the Begin from outside. A context, which is a transactional message
+// that pgwitness.set_actor wrote, brings the session's facts as it saw them, and the application's own words; it
+// concerns the changes after it, until the next one. Messages of our prefixes that our functions cannot have written
+// become records of their own, and are never believed.
+//
 // # One record of look-ahead
 //
 // A record is encoded when its message comes, and passed on when the next one of its transaction or the Commit has

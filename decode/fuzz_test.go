@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -31,6 +32,14 @@ func FuzzMessages(f *testing.F) {
 			all = append(binary.BigEndian.AppendUint16(all, uint16(len(data))), data...)
 		}
 	}
+	begun, ended := append([]byte{'B'}, make([]byte, 20)...), append([]byte{'C'}, make([]byte, 25)...)
+	for _, said := range contexts {
+		var all []byte
+		for _, data := range [][]byte{begun, message("pgwitness", said), message("app", "x"), message("pgwitness.ddl", "x"), message("pgwitness", contexts[0]), ended} {
+			all = append(binary.BigEndian.AppendUint16(all, uint16(len(data))), data...)
+		}
+		f.Add(all)
+	}
 	f.Fuzz(func(t *testing.T, all []byte) {
 		d := NewDecoder(Source{Encoding: "UTF8"}, nobody{})
 		for len(all) >= 2 {
@@ -44,6 +53,9 @@ func FuzzMessages(f *testing.F) {
 				if !utf8.Valid(r.Value) || !utf8.Valid(r.Key) {
 					t.Errorf("not UTF-8: %q", r.Value)
 				}
+				if (r.Target == Messages || r.Target == Control) && !json.Valid(r.Value) { // rows may hold json that is none
+					t.Errorf("no JSON: %q", r.Value)
+				}
 				return nil
 			})
 			if err != nil {
@@ -53,6 +65,67 @@ func FuzzMessages(f *testing.F) {
 			if _, err := d.Decode(t.Context(), Message{LSN: 1, Data: longer}, func(*Record) error { return nil }); err == nil {
 				t.Errorf("%q is accepted with a byte more", data)
 			}
+		}
+	})
+}
+
+// contexts are what set_actor writes, and what it does not.
+var contexts = []string{
+	`{"v": 1, "user": "alice", "pid": 4711, "application": "psql", "client": "10.1.2.3:51234", "context": {"user_id": "u_42", "n": [1e400, {"a": 1, "a": 2}]}}`,
+	`{"v": 1, "user": "\u0061\"", "pid": 1, "application": "", "client": null, "context": null}`,
+	`{"context":{"x":"}"},"client":"[::1]:1","application":"\ud800","pid":2147483647,"user":"é","v":1}`,
+	`{"v": 2, "user": "alice", "pid": 4711, "application": "psql", "client": null, "context": {}}`,
+	`{"v": 1, "v": 1}`, `{`, `[]`, ``,
+}
+
+// message is a transactional logical message.
+func message(prefix, content string) []byte {
+	b := append(make([]byte, 10), prefix...)
+	b[0], b[1] = 'M', 1
+	b = binary.BigEndian.AppendUint32(append(b, 0), uint32(len(content)))
+	return append(b, content...)
+}
+
+// FuzzContext holds what is read of a context against encoding/json. Whatever comes: what is believed has the members
+// of a context and no others, the words are the bytes of the content, and the actor is JSON.
+func FuzzContext(f *testing.F) {
+	for _, said := range contexts {
+		f.Add(said)
+	}
+	f.Fuzz(func(t *testing.T, content string) {
+		var said testimony
+		if !utf8.ValidString(content) || !said.read([]byte(content)) {
+			return
+		}
+		var want struct {
+			V                 json.Number
+			User, Application string
+			PID               int32
+			Client            *string
+			Context           json.RawMessage
+		}
+		dec := json.NewDecoder(strings.NewReader(content))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&want); err != nil || want.V != "1" || want.User == "" || want.PID <= 0 {
+			t.Fatalf("%q is believed: %+v, %v", content, want, err)
+		}
+		client := "local"
+		if want.Client != nil {
+			client = *want.Client
+		}
+		if string(want.Context) == "null" {
+			want.Context = nil
+		}
+		quoted := func(s string) string { return string(appendQuoted(nil, s)) }
+		if string(said.user) != quoted(want.User) || string(said.application) != quoted(want.Application) || string(said.client) != quoted(client) ||
+			said.pid != want.PID || string(said.words) != string(want.Context) {
+			t.Errorf("%q is read as %q, want %+v", content, said, want)
+		}
+		d := NewDecoder(Source{Encoding: "UTF8"}, nobody{})
+		d.tx.actor = &Actor{Evidence: EvidenceHold, Session: &Session{User: "alice", PID: 4711}}
+		d.identify(&said)
+		if actor := "{" + string(d.tx.who[1:]) + "1}}"; !json.Valid([]byte(actor)) {
+			t.Errorf("%q becomes %s", content, actor)
 		}
 	})
 }

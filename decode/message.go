@@ -27,9 +27,12 @@ func (d *Decoder) message(ctx context.Context, c *cursor, emit func(*Record) err
 	if flags > 1 {
 		return 0, fmt.Errorf("unknown flags %#x", flags)
 	}
-	prefix, err := d.name(ctx, rawPrefix)
-	if err != nil {
-		return 0, err
+	prefix := contextPrefix
+	if string(rawPrefix) != contextPrefix { // which is common enough to be spared the copy
+		var err error
+		if prefix, err = d.name(ctx, rawPrefix); err != nil {
+			return 0, err
+		}
 	}
 	if flags == 0 {
 		return d.loose(lsn, prefix, content, emit)
@@ -38,11 +41,13 @@ func (d *Decoder) message(ctx context.Context, c *cursor, emit func(*Record) err
 		return 0, errors.New("it is transactional and stands outside a transaction")
 	}
 	d.tx.ordinal++
-	if tells(prefix) {
+	switch {
+	case prefix == contextPrefix:
+		return 0, d.testify(ctx, content, emit)
+	case tells(prefix):
 		d.types.doubt()
 		return 0, d.define(ctx, prefix, content, emit)
-	}
-	if ours(prefix) {
+	case ours(prefix):
 		return 0, nil
 	}
 	s := d.spare(len(prefix) + len(content))
@@ -53,10 +58,10 @@ func (d *Decoder) message(ctx context.Context, c *cursor, emit func(*Record) err
 	return 0, d.hold(s, emit)
 }
 
-// ours tells pgwitness's own messages. They take an ordinal; those that do not tell of a definition give no record: what
-// they say is for later changes.
+// ours tells pgwitness's own messages. They take an ordinal; only those that tell of a definition, and those that are not
+// what they seem, give a record.
 func ours(prefix string) bool {
-	return prefix == "pgwitness" || strings.HasPrefix(prefix, "pgwitness.")
+	return prefix == contextPrefix || strings.HasPrefix(prefix, contextPrefix+".")
 }
 
 // loose takes a non-transactional message. The server sends none inside a transaction; if it did, it would not have to
@@ -66,21 +71,23 @@ func (d *Decoder) loose(lsn pglogrepl.LSN, prefix string, content []byte, emit f
 	if d.tx.open {
 		mark = 0 // the transaction is not complete
 	}
-	if ours(prefix) && !tells(prefix) {
+	forged := prefix == contextPrefix || tells(prefix) // our functions write transactional ones only
+	if ours(prefix) && !forged {
 		return mark, nil
 	}
 	s := d.spare(len(prefix) + len(content))
 	id := d.idAt(lsn)
-	s.record = Record{ID: id, Target: Messages}
+	s.record = Record{ID: id, Target: Messages, Evidence: unasked.Evidence}
 	s.newKey, s.layout = s.newKey[:0], layout{}
 	s.value = append(appendHead(s.value[:0], id), '0')
-	if tells(prefix) { // our functions write transactional ones only
+	if forged {
 		s.record.Target = Control
 		s.value = appendUnverified(append(s.value, `",`...), prefix, false, content)
 	} else {
 		s.appendMessage(prefix, false, content)
 	}
-	s.value = append(appendActor(s.value, nil), `,"tx":{"ordinal":0,"commit_lsn":"`...)
+	s.value = appendMember(appendEvidence(s.value, unasked.Evidence), `,"reason":`, unasked.Reason)
+	s.value = append(s.value, `},"tx":{"ordinal":0,"commit_lsn":"`...)
 	s.value = append(appendLSN(s.value, lsn), `"},`...)
 	s.value = d.appendSource(s.value, id.Timeline, "")
 	return mark, s.emit(emit)

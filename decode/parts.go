@@ -10,20 +10,6 @@ func appendHead(dst []byte, id ID) []byte {
 	return dst[:len(dst)-1] // without the ordinal 0
 }
 
-// unknown is said of a transaction that nobody witnessed.
-var unknown = &Actor{Evidence: "none", Reason: "no hold, not seen by sampling"}
-
-func appendActor(dst []byte, a *Actor) []byte {
-	if a == nil {
-		a = unknown
-	}
-	dst = appendQuoted(append(dst, `,"actor":{"evidence":`...), a.Evidence)
-	if a.Reason != "" {
-		dst = appendQuoted(append(dst, `,"reason":`...), a.Reason)
-	}
-	return append(dst, '}')
-}
-
 // appendFrom appends the part of "source" that is the same in every record.
 func appendFrom(dst []byte, s Source) []byte {
 	dst = appendQuoted(append(dst, `,"database":`...), s.Database)

@@ -11,7 +11,7 @@ import (
 type Message struct {
 	LSN   pglogrepl.LSN // XLogData's dataStart: the change's position, 0 for R, Y and a B after O
 	Data  []byte        // the message; borrowed, not kept beyond the call it is given to
-	Actor *Actor        // with a Begin: who made the transaction; nil means unknown
+	Actor *Actor        // with a Begin: who made the transaction; nil means that nothing is known
 }
 
 // An ID names a change for ever: the same bytes of WAL give the same ID in every run (DESIGN.md §6).
@@ -68,16 +68,13 @@ type Record struct {
 	// Everywhere is set where the record concerns every partition (a truncate).
 	Everywhere bool
 
+	// Evidence is by which the session is known that made the change: one of the constants.
+	Evidence string
+
 	// Columns names the key's columns: part of the routing that a restart must know. Shared, not to be changed.
 	Columns []string
 
 	layout layout
-}
-
-// An Actor says who made a transaction and by which evidence (DESIGN.md §5).
-type Actor struct {
-	Evidence string // "none" until the witness exists
-	Reason   string // with "none": why
 }
 
 // A Source names where changes come from.
@@ -97,6 +94,10 @@ type Source struct {
 	// Settle, if set, says what holds for a table, given what the catalogue has now (nil: the table is gone): a restart
 	// keys and routes what it has to send again as the run before did.
 	Settle func(table *Target, now *RelationInfo) *RelationInfo
+
+	// Unforgeable reports of a commit whether nobody but pgwitness.set_actor could have written a context in its
+	// transaction. Nil: somebody could.
+	Unforgeable func(commit pglogrepl.LSN) bool
 
 	// NextXID is a recent 64-bit transaction id of the server: 32-bit ids of the stream are extended to lie within
 	// 2^31 of it, and of each other.

@@ -93,7 +93,7 @@ func (s *slot) release() {
 // start begins the record of the transaction's latest ordinal, up to the id.
 func (d *Decoder) start(s *slot) {
 	tx := &d.tx
-	s.record = Record{ID: tx.id, XID: tx.xid, Time: tx.time}
+	s.record = Record{ID: tx.id, XID: tx.xid, Time: tx.time, Evidence: tx.evidence}
 	s.record.ID.Ordinal = tx.ordinal
 	s.newKey = s.newKey[:0]
 	s.layout = layout{}

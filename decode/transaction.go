@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"time"
 
 	"github.com/jackc/pglogrepl"
 )
@@ -20,6 +18,9 @@ type transaction struct {
 	xid     uint64
 	ordinal uint64 // of the latest change
 	id      ID
+
+	actor    *Actor // the Begin's
+	evidence string // of the changes that come next
 
 	head []byte // up to the ordinal in the id
 	who  []byte // "actor", and "tx" up to the ordinal
@@ -37,15 +38,19 @@ func (d *Decoder) begin(c *cursor, actor *Actor) error {
 	if d.tx.open {
 		return fmt.Errorf("the transaction of %s is not committed yet", d.tx.commit)
 	}
+	if actor == nil {
+		actor = unwitnessed
+	}
+	if err := actor.check(); err != nil {
+		return err
+	}
 	d.nearXID = extend(xid, d.nearXID)
 	tx := &d.tx
 	tx.open, tx.fresh, tx.commit, tx.time, tx.xid, tx.ordinal = true, true, commit, at, d.nearXID, 0
 	tx.id = d.idAt(commit)
 	tx.head = appendHead(tx.head[:0], tx.id)
-	tx.who = appendActor(tx.who[:0], actor)
-	tx.who = append(tx.who, `,"tx":{"xid":`...)
-	tx.who = strconv.AppendUint(tx.who, tx.xid, 10)
-	tx.who = append(tx.who, `,"ordinal":`...)
+	tx.actor = actor
+	d.identify(nil)
 	tx.tail = d.appendTail(tx.tail[:0], "")
 	return nil
 }
@@ -87,7 +92,7 @@ func (d *Decoder) commit(c *cursor, emit func(*Record) error) (pglogrepl.LSN, er
 	if err := d.pass(true, emit); err != nil {
 		return 0, err
 	}
-	d.tx.open = false
+	d.tx.open, d.tx.actor = false, nil
 	return end, nil
 }
 
@@ -113,8 +118,7 @@ func extend(xid uint32, near uint64) uint64 {
 func (d *Decoder) appendTail(dst []byte, origin string) []byte {
 	dst = append(dst, `,"commit_lsn":"`...)
 	dst = appendLSN(dst, d.tx.commit)
-	dst = append(dst, `","committed_at":"`...)
-	dst = time.UnixMicro(d.tx.time).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000Z")
+	dst = appendTimestamp(append(dst, `","committed_at":"`...), d.tx.time)
 	dst = append(dst, `"},`...)
 	return d.appendSource(dst, d.tx.id.Timeline, origin)
 }

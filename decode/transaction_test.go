@@ -2,7 +2,6 @@ package decode_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -49,20 +48,22 @@ func TestLookAhead(t *testing.T) {
 		{logical(1, 0x810, "app", "x"), "0/1000#2", false},
 		{logical(0, 0x820, "app", "loose"), "0/820#0", false}, // inside: passed on at once, nothing to confirm
 		{append(uint32s(append(uint32s([]byte{'T'}, 2), 0), 1), 0, 0, 0, 1), "0/1000#4 0/1000#5", false},
-		{logical(1, 0x830, "pgwitness", "{}"), "", false},
+		{logical(1, 0x830, "pgwitness", aContext), "", false},
 		{commit(0x1000), "0/1000#6* mark 0/1030", true},
 		{begin(0x2000), "", false},
 		{commit(0x2000), "mark 0/2030", true}, // 14 sends those, too
 		{logical(0, 0x2100, "app", "x"), "0/2100#0 mark 0/2100", true},
 		{logical(0, 0x2200, "pgwitness.x", "x"), "mark 0/2200", true},
 		{begin(0x3000), "", false},
-		{logical(1, 0x2F00, "pgwitness", "x"), "", false},
+		{logical(1, 0x2F00, "pgwitness", aContext), "", false},
 		{commit(0x3000), "mark 0/3030", true},
+		{logical(0, 0x3100, "pgwitness", aContext), "0/3100#0 mark 0/3100", true},
 		{begin(0x4000), "", false},
 		{originOf("elsewhere"), "", false},
 		{insert(1, "3"), "", false},
 		{logical(1, 0x3F00, "pgwitness.ddl", "{}"), "0/4000#1", false},
-		{commit(0x4000), "0/4000#2* mark 0/4030", true},
+		{logical(1, 0x3F10, "pgwitness", "x"), "0/4000#2", false},
+		{commit(0x4000), "0/4000#3* mark 0/4030", true},
 	} {
 		if got := heard(t, d, step.data); got != step.want {
 			t.Errorf("step %d: %q, want %q", i, got, step.want)
@@ -110,32 +111,5 @@ func TestIDs(t *testing.T) {
 		if id := "7412345678901234567.3.16401-0000000000003000-1"; got.ID.String() != id || !strings.HasPrefix(string(got.Value), `{"id":"`+id+`"`) {
 			t.Errorf("id %s, want %s", got.ID, id)
 		}
-	}
-}
-
-// TestActor shows who made the transaction in each of its records.
-func TestActor(t *testing.T) {
-	d := decode.NewDecoder(origin, &catalogue{})
-	var got []string
-	run := func(actor *decode.Actor, data []byte) {
-		t.Helper()
-		if _, err := d.Decode(t.Context(), decode.Message{LSN: 0x900, Data: data, Actor: actor}, func(r *decode.Record) error {
-			_, after, _ := strings.Cut(string(r.Value), `"actor":`)
-			actor, _, _ := strings.Cut(after, `,"tx"`)
-			got = append(got, actor)
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run(&decode.Actor{Evidence: "none", Reason: "not \"waiting\""}, begin(0x1000))
-	run(nil, logical(1, 0x800, "a", ""))
-	run(nil, commit(0x1000))
-	run(nil, begin(0x2000))
-	run(nil, logical(1, 0x1800, "a", ""))
-	run(nil, commit(0x2000))
-	want := []string{`{"evidence":"none","reason":"not \"waiting\""}`, `{"evidence":"none","reason":"no hold, not seen by sampling"}`}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
 	}
 }
