@@ -37,6 +37,9 @@ func (a *application) run(ctx context.Context, p *plan) error {
 	for _, s := range p.steps {
 		switch {
 		case s.done:
+		case s.waits != "":
+			failed[s] = true
+			a.report("left", s, s.waits)
 		case s.requires != nil && failed[s.requires]:
 			failed[s] = true
 			a.report("skipped", s, "it needs the "+s.requires.subject)
@@ -116,6 +119,9 @@ func (a *application) apply(ctx context.Context, s *step) error {
 		if err := a.exec(ctx, "set lock_timeout = 0"); err != nil {
 			return err
 		}
+	}
+	if s.standbys != nil {
+		return setStandbys(ctx, a.conn, *s.standbys)
 	}
 	return a.exec(ctx, s.sql+s.secret)
 }

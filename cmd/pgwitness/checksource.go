@@ -37,8 +37,11 @@ func (f *findings) source(ctx context.Context, cfg *config, stderr io.Writer) (*
 	if err := f.takeover(ctx, conn, s, cfg); err != nil {
 		return nil, err
 	}
+	f.holding(ctx, s, cfg, &server)
 	f.publication(s, cfg)
 	f.triggers(s, cfg)
+	f.forgeries(s)
+	f.contexts(s)
 	f.tables(s, cfg)
 	return s, nil
 }
@@ -91,20 +94,15 @@ func (f *findings) server(s *survey, server *serverState) {
 		f.warn("idle_replication_slot_timeout", "alter system set idle_replication_slot_timeout = 0; select pg_reload_conf();",
 			"%s: a slot that nobody reads for longer is lost, and the trail has a gap", server.idleSlotTimeout)
 	}
-	if s.triggers.forgeable {
-		f.warn("logical messages", revokeMessages(s.version)+";  -- as superuser", "PUBLIC may call pg_logical_emit_message: anybody can write messages into the trail, under any prefix")
-	} else {
-		f.ok("logical messages", "PUBLIC may not write them")
-	}
 }
 
-// revokeMessages takes the right to write logical messages from everybody (signatures: pg_proc.dat of 14 and 17).
-func revokeMessages(version int) string {
+// revokeMessages takes the right to write logical messages from a role, or "public" (signatures: pg_proc.dat of 14 and 17).
+func revokeMessages(version int, from string) string {
 	last := ""
 	if version >= 170000 {
 		last = ", boolean"
 	}
-	return fmt.Sprintf("revoke execute on function pg_logical_emit_message(boolean, text, text%s), pg_logical_emit_message(boolean, text, bytea%s) from public", last, last)
+	return fmt.Sprintf("revoke execute on function pg_logical_emit_message(boolean, text, text%s), pg_logical_emit_message(boolean, text, bytea%s) from %s", last, last, from)
 }
 
 func (f *findings) role(s *survey) {
@@ -124,7 +122,7 @@ func (f *findings) role(s *survey) {
 
 // replication opens a session as capture does: pg_hba.conf and the role's rights may allow the one and not the other.
 func (f *findings) replication(ctx context.Context, cfg *config) {
-	err := tryReplication(ctx, cfg)
+	_, err := tryReplication(ctx, cfg, "database")
 	if err != nil {
 		f.wrong("replication", "mend the role's rights or pg_hba.conf", "no replication connection: %s", err)
 		return

@@ -53,23 +53,32 @@ func connect(ctx context.Context, cfg *config, command string, notes io.Writer) 
 	return conn, nil
 }
 
-// tryReplication opens a session in replication mode and closes it again.
-func tryReplication(ctx context.Context, cfg *config) error {
+// tryReplication opens a session in replication mode, "database" for logical and "on" for physical replication, and
+// closes it again. It returns synchronous_commit as it holds there: that of a physical session comes from no role and no
+// database (InitPostgres in postinit.c).
+func tryReplication(ctx context.Context, cfg *config, mode string) (commit string, err error) {
 	cc, err := parseSource(cfg)
 	if err != nil {
-		return err
+		return "", err
 	}
-	cc.RuntimeParams["replication"] = "database"
+	cc.RuntimeParams["replication"] = mode
 	cc.RuntimeParams["application_name"] = "pgwitness check"
 	if cc.ConnectTimeout == 0 {
 		cc.ConnectTimeout = connectTimeout
 	}
 	conn, err := pgconn.ConnectConfig(ctx, &cc.Config)
 	if err != nil {
-		return errors.New(connectReason(err))
+		return "", errors.New(connectReason(err))
 	}
 	defer conn.Close(ctx)
-	return conn.Exec(ctx, "IDENTIFY_SYSTEM").Close()
+	results, err := conn.Exec(ctx, "SHOW synchronous_commit").ReadAll()
+	if err != nil {
+		return "", err
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 {
+		return "", errors.New("the server shows no synchronous_commit")
+	}
+	return string(results[0].Rows[0][0]), nil
 }
 
 // parseSource reads the source's URL. The text of a URL that cannot be parsed is not repeated: a password may stand

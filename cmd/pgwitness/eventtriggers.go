@@ -18,10 +18,11 @@ var eventTriggersSQL string
 
 // A sqlFunction is one of the functions behind the event triggers.
 type sqlFunction struct {
-	name string
-	sql  string // its statement, without the semicolon
-	head string // language and settings, as the catalogue's are brought together by readTriggers
-	body string
+	name      string
+	arguments string // with their names and defaults, as pg_get_function_arguments has them but for case
+	sql       string // its statement, without the semicolon
+	head      string // language and settings: functionHead
+	body      string
 }
 
 const (
@@ -42,8 +43,9 @@ func splitFunctions(text string) []sqlFunction {
 		}
 		first, head, _ := strings.Cut(head, "\n")
 		_, name, _ := strings.Cut(first, ownSchema+".")
-		name, _, _ = strings.Cut(name, "(")
-		list = append(list, sqlFunction{name: name, sql: strings.TrimSpace(sql) + "\n" + bodyQuote, head: head, body: body + "\n"})
+		name, arguments, _ := strings.Cut(name, "(")
+		arguments, _, _ = strings.Cut(arguments, ") returns ")
+		list = append(list, sqlFunction{name: name, arguments: arguments, sql: strings.TrimSpace(sql) + "\n" + bodyQuote, head: head, body: body + "\n"})
 	}
 	return list
 }
@@ -63,8 +65,9 @@ var eventTriggers = []eventTrigger{
 // A triggerState is what the source has of all that.
 type triggerState struct {
 	owner        string            // of the schema, "" without it
+	ours         bool              // it belongs to a superuser
 	trusted      bool              // nobody but a superuser, or the session's own role, could change what they do
-	others       int               // objects in the schema that are not of the event triggers
+	others       int               // objects in the schema that setup did not make
 	functions    map[string]string // what is there: head and body
 	publications []string          // that are watched
 	triggers     map[string]string // what each does
@@ -77,6 +80,7 @@ func (s *survey) readTriggers(ctx context.Context, conn *pgx.Conn) error {
 	t := triggerState{functions: map[string]string{}, triggers: map[string]string{}, enabled: map[string]bool{}}
 	err := conn.QueryRow(ctx, `
 		select coalesce((select r.rolname::text from pg_namespace n join pg_roles r on r.oid = n.nspowner where nspname = $1), ''),
+		       coalesce((select r.rolsuper from pg_namespace n join pg_roles r on r.oid = n.nspowner where nspname = $1), false),
 		       coalesce((select (r.rolsuper or r.rolname = current_user)
 		              and not exists (select from aclexplode(n.nspacl) a where a.privilege_type = 'CREATE' and a.grantee <> n.nspowner)
 		              and not exists (select from pg_proc p where p.pronamespace = n.oid and p.proowner <> n.nspowner)
@@ -87,8 +91,8 @@ func (s *survey) readTriggers(ctx context.Context, conn *pgx.Conn) error {
 		       coalesce(current_setting('event_triggers', true) = 'off', false),
 		       (select bool_or(has_function_privilege('public', oid, 'EXECUTE')) from pg_proc
 		         where proname = 'pg_logical_emit_message' and pronamespace = 'pg_catalog'::regnamespace)`,
-		ownSchema, functionNames(),
-	).Scan(&t.owner, &t.trusted, &t.others, &t.off, &t.forgeable)
+		ownSchema, append(functionNames(), "set_actor"),
+	).Scan(&t.owner, &t.ours, &t.trusted, &t.others, &t.off, &t.forgeable)
 	if err != nil {
 		return err
 	}
@@ -115,10 +119,7 @@ func (s *survey) readTriggers(ctx context.Context, conn *pgx.Conn) error {
 
 func (t *triggerState) readFunctions(ctx context.Context, conn *pgx.Conn) error {
 	rows, err := conn.Query(ctx, `
-		select p.proname::text, concat('language ', l.lanname, case provolatile when 'i' then ' immutable' when 's' then ' stable' else ' volatile' end,
-		         case when prosecdef then ' security definer' end,
-		         (select string_agg(concat(E'\nset ', split_part(c, '=', 1), ' = ', substr(c, strpos(c, '=') + 1)), '' order by i)
-		            from unnest(proconfig) with ordinality u (c, i))), prosrc
+		select p.proname::text, `+functionHead+`, prosrc
 		  from pg_proc p join pg_language l on l.oid = p.prolang
 		 where p.pronamespace = (select oid from pg_namespace where nspname = $1) and p.proname = any ($2)`, ownSchema, functionNames())
 	if err != nil {
@@ -137,6 +138,12 @@ func (t *triggerState) readFunctions(ctx context.Context, conn *pgx.Conn) error 
 	})
 	return err
 }
+
+// functionHead is a sqlFunction's head as the catalogue has it.
+const functionHead = `concat('language ', l.lanname, case provolatile when 'i' then ' immutable' when 's' then ' stable' else ' volatile' end,
+	case when prosecdef then ' security definer' end,
+	(select string_agg(concat(E'\nset ', split_part(c, '=', 1), ' = ', substr(c, strpos(c, '=') + 1)), '' order by i)
+	   from unnest(proconfig) with ordinality u (c, i)))`
 
 func functionNames() []string {
 	var names []string
@@ -157,9 +164,6 @@ func triggerNames() []string {
 // missing lists the statements that are left to do for a publication to be watched.
 func (t *triggerState) missing(publication string) []string {
 	var statements []string
-	if t.owner == "" {
-		statements = append(statements, "create schema "+ownSchema)
-	}
 	watched := t.publications
 	if !slices.Contains(watched, publication) {
 		watched = append(slices.Clone(watched), publication)

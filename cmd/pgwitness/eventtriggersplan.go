@@ -5,31 +5,47 @@ import (
 	"strings"
 )
 
+// planSchema makes the place for functions of our own.
+func (p *plan) planSchema(s *survey) *step {
+	return p.add(&step{
+		about:   "The schema of pgwitness's own functions.",
+		subject: "schema " + ownSchema,
+		sql:     "create schema " + ownSchema,
+		needs:   "CREATE on the database",
+		done:    s.triggers.owner != "",
+		without: "there are neither event triggers nor set_actor",
+	})
+}
+
 // planTriggers tells the trail of statements that send no rows, and keeps others from telling it such things.
-func (p *plan) planTriggers(s *survey, w setupWish) {
+func (p *plan) planTriggers(s *survey, w setupWish, schema *step) {
 	t := &s.triggers
 	if !t.trusted {
 		p.refuse("give it to a superuser, and revoke CREATE on it and drop what else is in it: see \\dn+ "+ownSchema+" and \\df+ "+ownSchema+".*",
 			"schema %s (owner %s) can be changed by others, whose functions the event triggers would run as superuser", ownSchema, displayPart(t.owner))
 	}
 	missing := t.missing(w.publication)
+	if len(missing) > 0 {
+		missing = append(s.takeOver(), missing...)
+	}
 	p.add(&step{
 		about: "Event triggers tell the trail of what sends no rows: tables that are rewritten, columns, types and names that\n" +
 			"change, tables that leave the publication, replica identities that weaken. They make no statement fail.",
-		subject: "event triggers",
-		sql:     strings.Join(missing, ";\n"),
-		needs:   "superuser",
-		done:    len(missing) == 0,
-		without: "the trail is not told when a statement changes what rows read as, or what is published of them",
+		subject:  "event triggers",
+		sql:      strings.Join(missing, ";\n"),
+		needs:    "superuser",
+		done:     len(missing) == 0,
+		requires: schema,
+		without:  "the trail is not told when a statement changes what rows read as, or what is published of them",
 	})
 	p.add(&step{
-		about: "Nobody else tells the trail such things. An application that writes logical messages of its own needs a\n" +
-			"grant to its role.",
+		about: "Nobody else tells the trail such things, or for whom a transaction acts. An application that writes logical\n" +
+			"messages of its own needs a grant to its role.",
 		subject: "revocation of logical messages",
-		sql:     revokeMessages(s.version),
+		sql:     revokeMessages(s.version, "public"),
 		needs:   "superuser",
 		done:    !t.forgeable,
-		without: "everybody can write messages that look like those of the event triggers",
+		without: "everybody can write messages that look like those of the event triggers and of set_actor",
 	})
 }
 
@@ -59,6 +75,15 @@ func (p *plan) dropTriggers(s *survey, cfg *config, slot *step) {
 			subject:  "event triggers",
 			sql:      strings.Join(existing, ";\n"),
 			needs:    "superuser",
+			requires: slot,
+		})
+	}
+	if s.actor.owner != "" {
+		slot = p.add(&step{
+			about:    "set_actor. Applications that call it fail from now on.",
+			subject:  "set_actor",
+			sql:      "drop function " + setActorFunctions,
+			needs:    "the owner of the functions",
 			requires: slot,
 		})
 	}

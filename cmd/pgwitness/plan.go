@@ -14,9 +14,11 @@ type step struct {
 	oid      uint32 // of the table that it locks
 	needs    string // who may run it
 	done     bool
-	patient  bool   // may wait for other transactions: nobody queues behind it
-	requires *step  // must have succeeded
-	without  string // what the trail lacks without it; "" where there is no trail without it
+	patient  bool    // may wait for other transactions: nobody queues behind it
+	requires *step   // must have succeeded
+	without  string  // what the trail lacks without it; "" where there is no trail without it
+	waits    string  // why it must not run yet
+	standbys *string // what it sets synchronous_standby_names to, which the server has to read again afterwards
 }
 
 // A problem is something that we do not change by ourselves.

@@ -56,3 +56,11 @@ func displayPart(name string) string {
 	}
 	return printable(`"` + strings.ReplaceAll(name, `"`, `""`) + `"`)
 }
+
+func displayList(names []string) string {
+	var shown []string
+	for _, name := range names {
+		shown = append(shown, displayPart(name))
+	}
+	return strings.Join(shown, ", ")
+}

@@ -54,6 +54,7 @@ func newRootCommand() *cobra.Command {
 		newTailCommand(cfg),
 		newStatusCommand(cfg),
 		newRunCommand(cfg),
+		newHoldCommand(cfg),
 		newTeardownCommand(cfg),
 		newVersionCommand(),
 	)

@@ -45,12 +45,27 @@ func writeStatements(w io.Writer, steps []*step, lockTimeout time.Duration) {
 		if step.patient {
 			fmt.Fprintf(w, "set lock_timeout = 0;\n")
 		}
+		if step.waits != "" {
+			fmt.Fprintf(w, "-- Not yet: %s.\n-- So %s. It will be:\n", step.waits, step.without)
+			for line := range strings.Lines(step.script()) {
+				fmt.Fprintf(w, "-- %s", line)
+			}
+			continue
+		}
 		if step.without != "" { // what follows does not need it
 			fmt.Fprintf(w, "\\set ON_ERROR_STOP off\nbegin;\n%s;\ncommit;\n\\set ON_ERROR_STOP on\n", step.sql)
 			continue
 		}
-		fmt.Fprintf(w, "%s;\n", step.sql)
+		io.WriteString(w, step.script())
 	}
+}
+
+// script is the statement, and what makes the server take it up.
+func (s *step) script() string {
+	if s.standbys != nil {
+		return s.sql + ";\n" + reloadServer + ";\n"
+	}
+	return s.sql + ";\n"
 }
 
 // applySettings are the session's settings while statements that take locks run. lock_timeout: whoever waits for a

@@ -3,20 +3,28 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const setupLong = `Prints the SQL that a source needs, as a script for psql: role, publication, replica
 identities, slot. With --apply it runs it, statement by statement, and verifies afterwards that each
-took effect. What is there already is kept; running it twice changes nothing.`
+took effect. What is there already is kept; running it twice changes nothing.
+
+With --hold every commit of the cluster, in every database, waits until pgwitness run --hold has seen
+whose it is. That takes two steps: setup --hold makes the witness's slot; when pgwitness run --hold
+streams, setup --hold again lets the commits wait. pgwitness hold off ends it at once.`
 
 const setupExample = `  pgwitness setup --source postgres://postgres@db/shop --tables 'public.*,billing.invoice'
-  pgwitness setup --source postgres://postgres@db/shop --all-tables --apply`
+  pgwitness setup --source postgres://postgres@db/shop --all-tables --apply
+  pgwitness setup --source postgres://postgres@db/shop --hold --context-roles app --unheld-roles app --apply`
 
 // setupFlags are the flags of setup alone.
 type setupFlags struct {
@@ -25,6 +33,9 @@ type setupFlags struct {
 	role         string
 	passwordFile string
 	failover     bool
+	contextRoles []string
+	hold         bool
+	unheldRoles  []string
 	apply        bool
 	lockTimeout  time.Duration
 }
@@ -48,6 +59,9 @@ func newSetupCommand(cfg *config) *cobra.Command {
 	flags.StringVar(&f.role, "role", "pgwitness", "`name` of the role that pgwitness run connects as")
 	flags.StringVar(&f.passwordFile, "role-password-file", "", "`file` with the password of a role that is created")
 	flags.BoolVar(&f.failover, "failover", false, "make the slot a failover slot (PostgreSQL 17 and later)")
+	rolesFlag(flags, &f.contextRoles, "context-roles", "let these `roles` say by set_actor for whom they act: app,batch")
+	flags.BoolVar(&f.hold, "hold", false, "let the commits of the cluster wait until pgwitness run --hold has seen whose they are")
+	rolesFlag(flags, &f.unheldRoles, "unheld-roles", "with --hold, `roles` whose commits do not wait: app,batch")
 	flags.DurationVar(&f.lockTimeout, "lock-timeout", 5*time.Second, "give up on a table that is locked for longer than this `duration`")
 	flags.BoolVar(&f.apply, "apply", false, "run the SQL instead of printing it")
 	return cmd
@@ -55,9 +69,16 @@ func newSetupCommand(cfg *config) *cobra.Command {
 
 // wish checks the flags and reads the password's file.
 func (f setupFlags) wish(cfg *config) (setupWish, error) {
-	w := setupWish{slot: cfg.Source.Slot, publication: cfg.Source.Publication, role: f.role, failover: f.failover, allTables: f.allTables}
+	w := setupWish{slot: cfg.Source.Slot, publication: cfg.Source.Publication, role: f.role, failover: f.failover, allTables: f.allTables,
+		contextRoles: f.contextRoles, hold: f.hold, unheldRoles: f.unheldRoles}
 	if !legalName(f.role) || strings.HasPrefix(f.role, "pg_") {
 		return w, usagef("--role: %q is not allowed; allowed: 1 to 63 bytes, not beginning with pg_", f.role)
+	}
+	if f.hold && witnessName(w.slot) == "" {
+		return w, usagef("--hold: slot %s is longer than %d bytes, which leaves no room for the witness's name", w.slot, longestHeldSlot)
+	}
+	if len(f.unheldRoles) > 0 && !f.hold {
+		return w, usagef("--unheld-roles is for setup --hold")
 	}
 	if f.lockTimeout < time.Millisecond {
 		return w, usagef("--lock-timeout: %q is not allowed; allowed: 1ms or more", f.lockTimeout)
@@ -83,6 +104,29 @@ func (f setupFlags) wish(cfg *config) (setupWish, error) {
 	return w, nil
 }
 
+// rolesFlag defines a flag that takes names of roles, as they are in the catalogue.
+func rolesFlag(flags *pflag.FlagSet, roles *[]string, name, usage string) {
+	flags.Var((*roleList)(roles), name, usage)
+}
+
+// A roleList is the flag's value.
+type roleList []string
+
+func (l *roleList) String() string { return strings.Join(*l, ",") }
+func (l *roleList) Type() string   { return "roles" }
+
+func (l *roleList) Set(text string) error {
+	for _, role := range splitList(text) {
+		if !legalName(role) {
+			return fmt.Errorf("%q is no role's name", role)
+		}
+		if !slices.Contains(*l, role) {
+			*l = append(*l, role)
+		}
+	}
+	return nil
+}
+
 func runSetup(ctx context.Context, cfg *config, f setupFlags, stdout, stderr io.Writer) error {
 	w, err := f.wish(cfg)
 	if err != nil {
@@ -96,7 +140,7 @@ func runSetup(ctx context.Context, cfg *config, f setupFlags, stdout, stderr io.
 		return err
 	}
 	defer conn.Close(ctx)
-	s, err := takeSurvey(ctx, conn, cfg, w.role)
+	s, err := takeSurvey(ctx, conn, cfg, w.role, w.roles()...)
 	if err != nil {
 		return err
 	}
@@ -114,7 +158,7 @@ func runSetup(ctx context.Context, cfg *config, f setupFlags, stdout, stderr io.
 		return out.Flush()
 	}
 	replan := func() (*plan, error) {
-		s, err := takeSurvey(ctx, conn, cfg, w.role)
+		s, err := takeSurvey(ctx, conn, cfg, w.role, w.roles()...)
 		if err != nil {
 			return nil, err
 		}

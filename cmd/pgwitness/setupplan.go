@@ -13,7 +13,13 @@ type setupWish struct {
 	failover          bool
 	allTables         bool
 	patterns          []tablePattern
+	contextRoles      []string // may call set_actor
+	hold              bool
+	unheldRoles       []string // never wait
 }
+
+// roles are those that have to be there.
+func (w setupWish) roles() []string { return slices.Concat(w.contextRoles, w.unheldRoles) }
 
 // planSetup compares the source with the wish. It is pure: the same survey gives the same plan, and the plan made
 // after applying proves what took effect.
@@ -27,8 +33,14 @@ func planSetup(s *survey, w setupWish) (*plan, error) {
 	p.planRole(s, w)
 	publication := p.planPublication(s, w, chosen)
 	p.planTables(s, w, chosen, publication)
-	p.planTriggers(s, w)
+	p.refuseRoles(s, w)
+	schema := p.planSchema(s)
+	p.planTriggers(s, w, schema)
+	p.planActor(s, w, schema)
 	p.planSlot(s, w, publication)
+	if w.hold {
+		p.planHold(s, w)
+	}
 	return p, nil
 }
 
@@ -45,6 +57,15 @@ func (p *plan) refuseServer(s *survey, w setupWish) {
 	}
 	if w.failover && s.version < 170000 {
 		p.refuse("leave --failover out", "failover slots need PostgreSQL 17; this is %s", s.versionText)
+	}
+}
+
+// refuseRoles reports roles that are named and not there.
+func (p *plan) refuseRoles(s *survey, w setupWish) {
+	for _, role := range slices.Compact(slices.Sorted(slices.Values(w.roles()))) {
+		if !s.named[role] {
+			p.refuse("create it, or leave it out", "role %s does not exist", displayPart(role))
+		}
 	}
 }
 

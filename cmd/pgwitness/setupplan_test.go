@@ -30,6 +30,9 @@ func shop(version int) *survey {
 			{oid: 11, schema: "public", name: "view", kind: "v", persistence: "p", identity: "n"},
 		},
 		triggers: watching("pgwitness"),
+		actor:    installed(),
+		hold:     holdState{name: "pgwitness_witness"},
+		named:    map[string]bool{"app": true, "batch": true},
 	}
 	s.link()
 	return s
@@ -37,7 +40,7 @@ func shop(version int) *survey {
 
 // watching is the state of a source whose event triggers are there and watch publications.
 func watching(publications ...string) triggerState {
-	t := triggerState{owner: "postgres", trusted: true, publications: publications,
+	t := triggerState{owner: "postgres", ours: true, trusted: true, publications: publications,
 		functions: map[string]string{}, triggers: map[string]string{}, enabled: map[string]bool{}}
 	for _, f := range sqlFunctions {
 		t.functions[f.name] = f.head + f.body
@@ -46,6 +49,15 @@ func watching(publications ...string) triggerState {
 		t.triggers[e.name], t.enabled[e.name] = e.does, true
 	}
 	return t
+}
+
+// installed is the state of a source that has set_actor.
+func installed() actorState {
+	a := actorState{functions: map[string]string{}, owner: "postgres", trusted: true, able: true}
+	for _, f := range actorFunctions {
+		a.functions[f.arguments] = f.head + f.body
+	}
+	return a
 }
 
 func wish(tables string) setupWish {
@@ -117,7 +129,7 @@ func TestSetupScripts(t *testing.T) {
 		}(), wish("billing.*, public.full_already")},
 		{"event-triggers", func() *survey {
 			s := shop(180000)
-			s.triggers = triggerState{trusted: true, forgeable: true}
+			s.triggers, s.actor = triggerState{trusted: true, forgeable: true}, actorState{}
 			return s
 		}(), wish("billing.invoice")},
 		{"event-triggers-half-there", func() *survey {
@@ -143,6 +155,23 @@ func TestSetupScripts(t *testing.T) {
 			s.role = &roleState{name: "pgwitness", login: true, replication: true, superuser: true}
 			return s
 		}(), func() setupWish { w := wish("billing.*"); w.failover = true; return w }()},
+		{"context-roles", func() *survey {
+			s := shop(180000)
+			s.actor.functions["context jsonb"] = "something else"
+			s.actor.public, s.actor.callers = true, []string{"app"}
+			return s
+		}(), func() setupWish {
+			w := wish("billing.invoice")
+			w.contextRoles = []string{"app", "batch", `o"dd`}
+			return w
+		}()},
+		{"without-superuser", func() *survey {
+			s := shop(180000)
+			s.me = roleState{name: "owner", login: true}
+			s.triggers = triggerState{owner: "owner", trusted: true, forgeable: true}
+			s.actor.owner, s.actor.trusted = "owner", false
+			return s
+		}(), wish("billing.invoice")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			golden(t, "setup/"+tt.name+".sql", script(t, tt.survey, tt.wish))
@@ -280,6 +309,15 @@ func TestTeardownScripts(t *testing.T) {
 func TestSQLFunctions(t *testing.T) {
 	if len(sqlFunctions) != strings.Count(eventTriggersSQL, "create or replace function") {
 		t.Errorf("%d functions", len(sqlFunctions))
+	}
+	if f := actorFunctions; len(f) != 2 || f[0].arguments != "context jsonb" || !strings.HasPrefix(f[1].arguments, "user_id text, reason text default null::text, ") ||
+		f[0].sql+";\n\n"+f[1].sql+";\n" != setActorSQL {
+		t.Errorf("%q", f)
+	}
+	for _, f := range actorFunctions {
+		if f.name != "set_actor" || f.head != "language plpgsql volatile security definer\nset search_path = pg_catalog, pg_temp" || strings.Contains(f.body, `\`) {
+			t.Errorf("%q", f)
+		}
 	}
 	var again strings.Builder
 	for _, f := range sqlFunctions {

@@ -25,14 +25,19 @@ type survey struct {
 	publication *publication
 	slot        *slot
 	triggers    triggerState
+	actor       actorState
+	hold        holdState
+	named       map[string]bool // roles that were asked for, if they exist
 }
 
 // A roleState is a role and what it may do.
 type roleState struct {
 	name                          string
 	superuser, login, replication bool
-	createRole, createDB          bool // createDB: CREATE on this database
-	readStats, connect, granted   bool // granted: has rights of its own on this database
+	createRole, createDB          bool     // createDB: CREATE on this database
+	readStats, connect, granted   bool     // granted: has rights of its own on this database
+	setStandbys, reload           bool     // may change synchronous_standby_names by ALTER SYSTEM; may call pg_reload_conf
+	grantedHold                   []string // grants of its own to that end, as REVOKE names them
 }
 
 // A table is a relation that a publication may, or may not, list.
@@ -78,11 +83,12 @@ type slot struct {
 	walStatus, invalidation    string
 	restart, confirmed         string // as pg_lsn's text
 	retainedBytes, behindBytes int64
+	pid                        int    // of the holder, 0 without one
 	holder                     string // "pid 4711 (pgwitness, role pgwitness, 10.0.0.7)"
 }
 
-// takeSurvey reads the catalogue. It changes nothing and takes no lock that anybody could notice.
-func takeSurvey(ctx context.Context, conn *pgx.Conn, cfg *config, role string) (*survey, error) {
+// takeSurvey reads the catalogue, and which of the named roles exist. It changes nothing and takes no lock that anybody could notice.
+func takeSurvey(ctx context.Context, conn *pgx.Conn, cfg *config, role string, named ...string) (*survey, error) {
 	s := &survey{}
 	for _, part := range []struct {
 		what string
@@ -90,10 +96,13 @@ func takeSurvey(ctx context.Context, conn *pgx.Conn, cfg *config, role string) (
 	}{
 		{"server settings", func() error { return s.readServer(ctx, conn) }},
 		{"role", func() error { return s.readRoles(ctx, conn, role) }},
+		{"roles", func() error { return s.readNamed(ctx, conn, named) }},
 		{"publication", func() error { return s.readPublication(ctx, conn, cfg.Source.Publication) }},
 		{"tables", func() error { return s.readTables(ctx, conn, cfg.Source.Publication) }},
 		{"slot", func() error { return s.readSlot(ctx, conn, cfg.Source.Slot) }},
 		{"event triggers", func() error { return s.readTriggers(ctx, conn) }},
+		{"set_actor", func() error { return s.readActor(ctx, conn) }},
+		{"hold settings", func() error { return s.readHold(ctx, conn, cfg.Source.Slot) }},
 	} {
 		if err := part.read(); err != nil {
 			return nil, fmt.Errorf("read the source's %s: %w", part.what, err)
@@ -110,12 +119,34 @@ func (s *survey) readServer(ctx context.Context, conn *pgx.Conn) error {
 	).Scan(&s.version, &s.versionText, &s.database, &s.recovery, &s.walLevel, &s.anyConnect)
 }
 
+func (s *survey) readNamed(ctx context.Context, conn *pgx.Conn, named []string) error {
+	s.named = map[string]bool{}
+	rows, err := conn.Query(ctx, "select rolname::text from pg_roles where rolname = any ($1)", named)
+	if err != nil {
+		return err
+	}
+	var name string
+	_, err = pgx.ForEachRow(rows, []any{&name}, func() error { s.named[name] = true; return nil })
+	return err
+}
+
 func (s *survey) readRoles(ctx context.Context, conn *pgx.Conn, role string) error {
+	// Up to 14 ALTER SYSTEM is for superusers alone.
+	setStandbys, grantedStandbys := "rolsuper", "null"
+	if s.version >= 150000 {
+		setStandbys = "has_parameter_privilege(r.oid, 'synchronous_standby_names', 'ALTER SYSTEM')"
+		grantedStandbys = `(select 'alter system on parameter synchronous_standby_names' from pg_parameter_acl p cross join aclexplode(p.paracl) a
+		       where p.parname = 'synchronous_standby_names' and a.grantee = r.oid and a.privilege_type = 'ALTER SYSTEM')`
+	}
 	rows, err := conn.Query(ctx, `
 		select rolname::text, rolname = current_user, rolsuper, rolcanlogin, rolreplication, rolcreaterole,
 		       has_database_privilege(r.oid, current_database(), 'CREATE'), pg_has_role(r.oid, 'pg_read_all_stats', 'USAGE'),
 		       has_database_privilege(r.oid, current_database(), 'CONNECT'),
-		       exists (select from pg_database d, aclexplode(d.datacl) a where d.datname = current_database() and a.grantee = r.oid)
+		       exists (select from pg_database d, aclexplode(d.datacl) a where d.datname = current_database() and a.grantee = r.oid),
+		       `+setStandbys+`, has_function_privilege(r.oid, 'pg_catalog.pg_reload_conf()', 'EXECUTE'),
+		       array_remove(array[`+grantedStandbys+`,
+		         (select 'execute on function pg_catalog.pg_reload_conf()' from pg_proc p cross join aclexplode(p.proacl) a
+		           where p.oid = 'pg_catalog.pg_reload_conf()'::regprocedure and a.grantee = r.oid and a.grantee <> p.proowner)], null)
 		  from pg_roles r where rolname in ($1, current_user)`, role)
 	if err != nil {
 		return err
@@ -123,7 +154,7 @@ func (s *survey) readRoles(ctx context.Context, conn *pgx.Conn, role string) err
 	var r roleState
 	var me bool
 	_, err = pgx.ForEachRow(rows, []any{&r.name, &me, &r.superuser, &r.login, &r.replication, &r.createRole,
-		&r.createDB, &r.readStats, &r.connect, &r.granted}, func() error {
+		&r.createDB, &r.readStats, &r.connect, &r.granted, &r.setStandbys, &r.reload, &r.grantedHold}, func() error {
 		if me {
 			s.me = r
 		}
@@ -244,7 +275,13 @@ func publishable(t *table) bool {
 	return (t.kind == "r" || t.kind == "p") && t.persistence == "p"
 }
 
-func (s *survey) readSlot(ctx context.Context, conn *pgx.Conn, name string) error {
+func (s *survey) readSlot(ctx context.Context, conn *pgx.Conn, name string) (err error) {
+	s.slot, err = findSlot(ctx, conn, name)
+	return err
+}
+
+// findSlot returns nil where there is none of that name.
+func findSlot(ctx context.Context, conn *pgx.Conn, name string) (*slot, error) {
 	var k slot
 	err := conn.QueryRow(ctx, `
 		select slot_type, coalesce(plugin::text, ''), coalesce(s.database::text, ''), temporary, active,
@@ -254,19 +291,19 @@ func (s *survey) readSlot(ctx context.Context, conn *pgx.Conn, name string) erro
 		       coalesce(pg_wal_lsn_diff(pos.now, restart_lsn), 0)::bigint,
 		       coalesce(pg_wal_lsn_diff(pos.now, confirmed_flush_lsn), 0)::bigint,
 		       coalesce('pid ' || active_pid || coalesce(' (' || concat_ws(', ', 'application ' || nullif(a.application_name, ''),
-		         'role ' || a.usename, 'from ' || host(a.client_addr)) || ')', ''), '')
+		         'role ' || a.usename, 'from ' || host(a.client_addr)) || ')', ''), ''),
+		       coalesce(active_pid, 0)
 		  from pg_replication_slots s
 		 cross join (select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end as now) pos
 		  left join pg_stat_activity a on a.pid = active_pid
 		 where slot_name = $1`, name,
 	).Scan(&k.kind, &k.plugin, &k.database, &k.temporary, &k.active, &k.failover, &k.twoPhase, &k.walStatus,
-		&k.invalidation, &k.restart, &k.confirmed, &k.retainedBytes, &k.behindBytes, &k.holder)
+		&k.invalidation, &k.restart, &k.confirmed, &k.retainedBytes, &k.behindBytes, &k.holder, &k.pid)
 	if err == pgx.ErrNoRows {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.slot = &k
-	return nil
+	return &k, nil
 }

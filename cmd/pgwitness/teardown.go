@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-const teardownLong = `Prints what it would remove, as a script for psql: the slot first, so that the server keeps no log
-for it any more, then the publication. With --apply it does it, statement by statement, and verifies.
+const teardownLong = `Prints what it would remove, as a script for psql: hold first, so that no commit waits, then the
+slots, so that the server keeps no log for them any more, then the rest. With --apply it does it, statement by statement, and verifies.
 The trail ends there: changes that the slot still held are not delivered. Kafka's topics stay.`
 
 // teardownFlags are the flags of teardown alone.
@@ -18,6 +19,7 @@ type teardownFlags struct {
 	role          string
 	dropRole      bool
 	resetIdentity bool
+	unheldRoles   []string
 	apply         bool
 	lockTimeout   time.Duration
 }
@@ -36,6 +38,7 @@ func newTeardownCommand(cfg *config) *cobra.Command {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.BoolVar(&f.resetIdentity, "reset-identity", false, "set the published tables' replica identity back to default")
+	rolesFlag(flags, &f.unheldRoles, "unheld-roles", "set synchronous_commit of these `roles` back, where it is local")
 	flags.BoolVar(&f.dropRole, "drop-role", false, "drop the role, too")
 	flags.StringVar(&f.role, "role", "pgwitness", "`name` of the role that --drop-role drops")
 	flags.DurationVar(&f.lockTimeout, "lock-timeout", 5*time.Second, "give up on a table that is locked for longer than this `duration`")
@@ -93,7 +96,9 @@ func publishedTables(s *survey) map[uint32]bool {
 // planTeardown goes the way of setup backwards. Only what exists is in the plan.
 func planTeardown(s *survey, cfg *config, f teardownFlags, published map[uint32]bool) *plan {
 	p := &plan{}
-	slot := p.dropSlot(s, cfg)
+	off := p.takeHoldOff(s)
+	slot := p.dropSlot(s, cfg, off)
+	p.dropWitness(s, f, off)
 	p.dropTriggers(s, cfg, slot)
 	if s.publication != nil {
 		p.add(&step{
@@ -121,11 +126,11 @@ func planTeardown(s *survey, cfg *config, f teardownFlags, published map[uint32]
 	return p
 }
 
-func (p *plan) dropSlot(s *survey, cfg *config) *step {
+func (p *plan) dropSlot(s *survey, cfg *config, off *step) *step {
 	name := cfg.Source.Slot
 	switch k := s.slot; {
 	case k == nil:
-		return nil
+		return off
 	case k.active:
 		p.refuse("stop pgwitness run first", "slot %s is in use by %s", name, printable(k.holder))
 	case k.plugin != "pgoutput" || k.database != s.database:
@@ -134,10 +139,11 @@ func (p *plan) dropSlot(s *survey, cfg *config) *step {
 		p.note("what slot %s has not delivered, %s of log, is not delivered any more", name, bytesText(k.behindBytes))
 	}
 	return p.add(&step{
-		about:   "The slot: the server keeps no log for it any more. The trail ends here.",
-		subject: "slot " + name,
-		sql:     "select pg_drop_replication_slot(" + quoteLiteral(name) + ")",
-		needs:   "superuser, or a role with REPLICATION",
+		about:    "The slot: the server keeps no log for it any more. The trail ends here.",
+		subject:  "slot " + name,
+		sql:      "select pg_drop_replication_slot(" + quoteLiteral(name) + ")",
+		needs:    "superuser, or a role with REPLICATION",
+		requires: off,
 	})
 }
 
@@ -150,12 +156,22 @@ func (p *plan) dropRole(s *survey, role string) {
 		return
 	}
 	var revoke *step
+	for _, grant := range s.role.grantedHold {
+		revoke = p.add(&step{
+			about:    "The role's right to give hold up, without which it could not be dropped.",
+			subject:  "right of role " + displayPart(role) + " to " + strings.TrimPrefix(grant, "execute on function pg_catalog."),
+			sql:      "revoke " + grant + " from " + quoteIdent(role),
+			needs:    "superuser",
+			requires: revoke,
+		})
+	}
 	if s.role.granted {
 		revoke = p.add(&step{
-			about:   "The role's right to connect to this database, without which it could not be dropped.",
-			subject: "rights of role " + displayPart(role) + " on the database",
-			sql:     "revoke all on database " + quoteIdent(s.database) + " from " + quoteIdent(role),
-			needs:   "the owner of the database",
+			about:    "The role's right to connect to this database, without which it could not be dropped.",
+			subject:  "rights of role " + displayPart(role) + " on the database",
+			sql:      "revoke all on database " + quoteIdent(s.database) + " from " + quoteIdent(role),
+			needs:    "the owner of the database",
+			requires: revoke,
 		})
 	}
 	p.add(&step{

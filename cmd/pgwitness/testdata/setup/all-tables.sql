@@ -4,7 +4,7 @@ note: left out: public.scratch: unlogged: its rows are not in the log
 note: role pgwitness gets no password: give it one with psql's \password, or allow it in pg_hba.conf without
 -- pgwitness setup, database shop, PostgreSQL 15.1.
 -- Run it with psql as it stands, or let `pgwitness setup --apply` do it. What is done is not printed again.
--- Already as it should be: 3 of 16 parts.
+-- Already as it should be: 5 of 18 parts.
 
 \set ON_ERROR_STOP on
 set synchronous_commit = local;

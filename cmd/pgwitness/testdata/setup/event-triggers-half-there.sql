@@ -1,7 +1,7 @@
 note: role pgwitness gets no password: give it one with psql's \password, or allow it in pg_hba.conf without
 -- pgwitness setup, database shop, PostgreSQL 14.1.
 -- Run it with psql as it stands, or let `pgwitness setup --apply` do it. What is done is not printed again.
--- Already as it should be: 1 of 8 parts.
+-- Already as it should be: 3 of 10 parts.
 
 \set ON_ERROR_STOP on
 set synchronous_commit = local;

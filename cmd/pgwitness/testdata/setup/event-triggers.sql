@@ -29,12 +29,19 @@ alter table only "billing"."invoice" replica identity full;
 -- Needs: the owner of the table and of the publication.
 alter publication "pgwitness" add table only "billing"."invoice";
 
+-- The schema of pgwitness's own functions.
+-- Needs: CREATE on the database.
+\set ON_ERROR_STOP off
+begin;
+create schema pgwitness;
+commit;
+\set ON_ERROR_STOP on
+
 -- Event triggers tell the trail of what sends no rows: tables that are rewritten, columns, types and names that
 -- change, tables that leave the publication, replica identities that weaken. They make no statement fail.
 -- Needs: superuser.
 \set ON_ERROR_STOP off
 begin;
-create schema pgwitness;
 create or replace function pgwitness.publications() returns name[]
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -415,12 +422,68 @@ alter event trigger pgwitness_drop enable always;
 commit;
 \set ON_ERROR_STOP on
 
--- Nobody else tells the trail such things. An application that writes logical messages of its own needs a
--- grant to its role.
+-- Nobody else tells the trail such things, or for whom a transaction acts. An application that writes logical
+-- messages of its own needs a grant to its role.
 -- Needs: superuser.
 \set ON_ERROR_STOP off
 begin;
 revoke execute on function pg_logical_emit_message(boolean, text, text, boolean), pg_logical_emit_message(boolean, text, bytea, boolean) from public;
+commit;
+\set ON_ERROR_STOP on
+
+-- set_actor: an application says in its transaction for whom it acts. Nobody may call it without a grant
+-- (--context-roles).
+-- Needs: the owner of schema pgwitness; what contexts say is verified if that is a superuser.
+\set ON_ERROR_STOP off
+begin;
+create or replace function pgwitness.set_actor(context jsonb) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $pgwitness$
+-- Says for whom this transaction acts from here on; null: for nobody any more. The log gets the words, and of the session
+-- what its user cannot choose. When it began stays out: reading that costs more than all of this. Assignments are
+-- quicker than queries (exec_simple_check_plan in pl_exec.c).
+declare
+  address constant text := host(inet_client_addr());
+  size constant int := octet_length(context::text);
+  told pg_lsn;
+begin
+  if jsonb_typeof(context) not in ('object', 'null') then
+    raise exception 'set_actor wants a JSON object such as {"user_id": "u_42"}, or null: not a JSON %', jsonb_typeof(context)
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if size > 8192 then
+    raise exception 'set_actor takes 8192 bytes at most: the object has %', size
+      using errcode = 'program_limit_exceeded', hint = 'It is repeated with every change of the transaction.';
+  end if;
+  told := pg_logical_emit_message(true, 'pgwitness', json_build_object(
+    'v', 1, 'user', session_user, 'pid', pg_backend_pid(), 'application', current_setting('application_name'),
+    'client', case when strpos(address, ':') > 0 then '[' || address || ']' else address end || ':' || inet_client_port(),
+    'context', context)::text);
+end
+$pgwitness$;
+create or replace function pgwitness.set_actor(user_id text, reason text default null::text, ticket text default null::text, request_id text default null::text, approval text default null::text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $pgwitness$
+-- The same for the usual words. What is null stays out. A literal without a type is text: set_actor('{"user_id": "u_42"}')
+-- comes here, and means the object.
+declare
+  space constant text := concat(' ', chr(9), chr(10), chr(13));
+  words jsonb;
+begin
+  if coalesce(reason, ticket, request_id, approval) is not null then
+    words := jsonb_strip_nulls(jsonb_build_object(
+      'user_id', user_id, 'reason', reason, 'ticket', ticket, 'request_id', request_id, 'approval', approval));
+  elsif left(ltrim(user_id, space), 1) = '{' then
+    words := user_id::jsonb;
+  elsif user_id is not null then
+    words := jsonb_build_object('user_id', user_id);
+  end if;
+  perform pgwitness.set_actor(words);
+end
+$pgwitness$;
+revoke execute on function pgwitness.set_actor(jsonb), pgwitness.set_actor(text, text, text, text, text) from public;
 commit;
 \set ON_ERROR_STOP on
 

@@ -18,7 +18,7 @@ wrong: slot pgwitness belongs to the output plugin wal2json\x1b; pgoutput is nee
   mend: choose another name with --slot
 -- pgwitness setup, database shop, PostgreSQL 16.1.
 -- Run it with psql as it stands, or let `pgwitness setup --apply` do it. What is done is not printed again.
--- Already as it should be: 6 of 9 parts.
+-- Already as it should be: 8 of 11 parts.
 
 \set ON_ERROR_STOP on
 set synchronous_commit = local;

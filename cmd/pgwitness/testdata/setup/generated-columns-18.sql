@@ -7,7 +7,7 @@ note: public.virtual has a virtual generated column: its old rows carry the key 
 note: role pgwitness gets no password: give it one with psql's \password, or allow it in pg_hba.conf without
 -- pgwitness setup, database shop, PostgreSQL 18.1.
 -- Run it with psql as it stands, or let `pgwitness setup --apply` do it. What is done is not printed again.
--- Already as it should be: 3 of 20 parts.
+-- Already as it should be: 5 of 22 parts.
 
 \set ON_ERROR_STOP on
 set synchronous_commit = local;

@@ -1,6 +1,6 @@
 -- pgwitness setup, database shop, PostgreSQL 15.1.
 -- Run it with psql as it stands, or let `pgwitness setup --apply` do it. What is done is not printed again.
--- Already as it should be: 6 of 11 parts.
+-- Already as it should be: 8 of 13 parts.
 
 \set ON_ERROR_STOP on
 set synchronous_commit = local;

@@ -2,7 +2,7 @@ note: left out: public.events_far: a foreign table: its rows are not in this ser
 note: role pgwitness gets no password: give it one with psql's \password, or allow it in pg_hba.conf without
 -- pgwitness setup, database shop, PostgreSQL 15.1.
 -- Run it with psql as it stands, or let `pgwitness setup --apply` do it. What is done is not printed again.
--- Already as it should be: 2 of 12 parts.
+-- Already as it should be: 4 of 14 parts.
 
 \set ON_ERROR_STOP on
 set synchronous_commit = local;

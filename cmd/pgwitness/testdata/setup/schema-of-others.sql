@@ -3,7 +3,7 @@ wrong: schema pgwitness (owner mallory) can be changed by others, whose function
   mend: give it to a superuser, and revoke CREATE on it and drop what else is in it: see \dn+ pgwitness and \df+ pgwitness.*
 -- pgwitness setup, database shop, PostgreSQL 18.1.
 -- Run it with psql as it stands, or let `pgwitness setup --apply` do it. What is done is not printed again.
--- Already as it should be: 2 of 8 parts.
+-- Already as it should be: 4 of 10 parts.
 
 \set ON_ERROR_STOP on
 set synchronous_commit = local;

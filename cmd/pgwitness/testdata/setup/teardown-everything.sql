@@ -36,6 +36,10 @@ drop function pgwitness.look_again;
 drop function pgwitness.look;
 drop function pgwitness.publications;
 
+-- set_actor. Applications that call it fail from now on.
+-- Needs: the owner of the functions.
+drop function pgwitness.set_actor(jsonb), pgwitness.set_actor(text, text, text, text, text);
+
 -- The schema, which is empty now.
 -- Needs: the owner of the schema.
 drop schema pgwitness;

@@ -11,3 +11,7 @@ set lock_timeout = '5000ms';
 -- The event triggers, and their functions.
 -- Needs: superuser.
 drop function pgwitness.say;
+
+-- set_actor. Applications that call it fail from now on.
+-- Needs: the owner of the functions.
+drop function pgwitness.set_actor(jsonb), pgwitness.set_actor(text, text, text, text, text);

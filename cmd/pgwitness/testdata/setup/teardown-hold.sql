@@ -1,0 +1,76 @@
+note: what slot pgwitness has not delivered, 0 bytes of log, is not delivered any more
+note: roles with synchronous_commit = local, by setup or by somebody else: batch; --unheld-roles batch resets it
+note: PUBLIC may not call pg_logical_emit_message any more: grant it where an application writes messages
+-- pgwitness teardown, database shop, PostgreSQL 18.1.
+-- Run it with psql as it stands, or let `pgwitness teardown --apply` do it. What is done is not printed again.
+
+\set ON_ERROR_STOP on
+set synchronous_commit = local;
+set search_path = '';
+set standard_conforming_strings = on;
+set lock_timeout = '5000ms';
+
+-- Hold: no commit waits for the witness any more, and those that wait are free.
+-- Needs: superuser; from 15 on, a role with ALTER SYSTEM on synchronous_standby_names and EXECUTE on pg_reload_conf.
+alter system set synchronous_standby_names = 'FIRST 1 ("a")';
+select pg_reload_conf();
+
+-- The slot: the server keeps no log for it any more. The trail ends here.
+-- Needs: superuser, or a role with REPLICATION.
+select pg_drop_replication_slot('pgwitness');
+
+-- The witness's slot.
+-- Needs: superuser, or a role with REPLICATION.
+select pg_drop_replication_slot('pgwitness_witness');
+
+-- Roles whose commits wait again for the standbys of the list.
+-- Needs: superuser, or a role with CREATEROLE; from 16 on, with the ADMIN option on it too.
+alter role "app" reset synchronous_commit;
+
+-- The event triggers, and their functions.
+-- Needs: superuser.
+drop event trigger pgwitness_rewrite;
+drop event trigger pgwitness_ddl;
+drop event trigger pgwitness_drop;
+drop function pgwitness.on_rewrite;
+drop function pgwitness.on_ddl;
+drop function pgwitness.tell_rewrite;
+drop function pgwitness.tell_ddl;
+drop function pgwitness.tell_types;
+drop function pgwitness.tell_tables;
+drop function pgwitness.tell_publications;
+drop function pgwitness.give_up;
+drop function pgwitness.say;
+drop function pgwitness.made_of;
+drop function pgwitness.table_changes;
+drop function pgwitness.columns;
+drop function pgwitness.place;
+drop function pgwitness.differences;
+drop function pgwitness.look_again;
+drop function pgwitness.look;
+drop function pgwitness.publications;
+
+-- set_actor. Applications that call it fail from now on.
+-- Needs: the owner of the functions.
+drop function pgwitness.set_actor(jsonb), pgwitness.set_actor(text, text, text, text, text);
+
+-- The schema, which is empty now.
+-- Needs: the owner of the schema.
+drop schema pgwitness;
+
+-- The publication. Without it a slot that still existed could not be read any more.
+-- Needs: the owner of the publication.
+drop publication "pgwitness";
+
+-- The role's right to give hold up, without which it could not be dropped.
+-- Needs: superuser.
+revoke alter system on parameter synchronous_standby_names from "pgwitness";
+revoke execute on function pg_catalog.pg_reload_conf() from "pgwitness";
+
+-- The role's right to connect to this database, without which it could not be dropped.
+-- Needs: the owner of the database.
+revoke all on database "shop" from "pgwitness";
+
+-- The role. The server refuses while it owns anything or has rights in another database.
+-- Needs: superuser; from 16 on, a role with CREATEROLE and the ADMIN option on it.
+drop role "pgwitness";
