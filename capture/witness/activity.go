@@ -1,0 +1,204 @@
+package witness
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// lookUpTime bounds one look-up. An answer takes a fraction of a millisecond; without one, the connection is dead.
+const lookUpTime = 5 * time.Second
+
+// An activity asks the server which sessions run which transactions, on a connection of its own. The server converts no
+// text for it: a name that is no text in this database must not fail a look-up.
+type activity struct {
+	conn  *pgx.Conn
+	name  func(context.Context, []byte) (string, error) // Config.Text
+	known map[int32]*Session                            // the last facts of each process
+}
+
+// A snapshot is pg_stat_activity at one moment, as far as it was asked for.
+type snapshot struct {
+	at       time.Time // the server's clock
+	sessions map[uint32]*Session
+	waiting  []waiter // sessions without a transaction id that wait for a standby
+}
+
+// A waiter is in COMMIT PREPARED or ROLLBACK PREPARED: all others that wait have a transaction id.
+type waiter struct {
+	session *Session
+	query   string
+	since   time.Time // when the statement was received
+}
+
+// The function is what pg_stat_activity is made of. It reads every session's entry, whatever it is asked for
+// (pgstat_read_current_status in backend_status.c); what the view joins to it is looked up for the few rows that count.
+// A parallel worker has its leader's transaction.
+const activityQuery = `
+select clock_timestamp(), s.pid, s.backend_xid, pg_catalog.pg_get_userbyid(s.usesysid)::text, s.backend_start,
+  s.application_name, host(s.client_addr), s.client_port, s.backend_type,
+  (select d.datname::text from pg_catalog.pg_database d where d.oid = s.datid),
+  case when s.backend_xid is null then s.query end, s.query_start
+from (select) one left join pg_catalog.pg_stat_get_activity(null) s on s.leader_pid is null
+  and (s.backend_xid = any ($1) or $2 and s.backend_xid is null and s.wait_event = 'SyncRep')`
+
+// open connects.
+func openActivity(ctx context.Context, cfg *Config) (*activity, error) {
+	conn, err := cfg.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &activity{conn: conn, name: cfg.Text, known: make(map[int32]*Session)}, nil
+}
+
+// reopen replaces a connection that is lost. Where none is to be had the next look-up fails, too.
+func (a *activity) reopen(ctx context.Context, cfg *Config) {
+	if !a.conn.IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	if conn, err := cfg.Connect(ctx); err == nil {
+		a.conn = conn
+	}
+}
+
+// close says goodbye to the server, also when ctx has ended.
+func (a *activity) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	a.conn.Close(ctx)
+}
+
+// look takes a snapshot of the sessions that run these transactions, and, if asked, of those that end prepared ones.
+func (a *activity) look(ctx context.Context, xids []uint32, committers bool) (*snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	rows, err := a.conn.Query(ctx, activityQuery, xids, committers)
+	if err != nil {
+		return nil, fmt.Errorf("look up who is committing: %w", err)
+	}
+	snap, err := a.snapshot(ctx, rows)
+	if err != nil {
+		return nil, fmt.Errorf("look up who is committing: %w", err)
+	}
+	return snap, nil
+}
+
+// snapshot reads the rows of a query for activity.
+func (a *activity) snapshot(ctx context.Context, rows pgx.Rows) (*snapshot, error) {
+	defer rows.Close()
+	snap := &snapshot{sessions: make(map[uint32]*Session)}
+	for rows.Next() {
+		if err := a.read(ctx, rows, snap); err != nil {
+			return nil, err
+		}
+	}
+	return snap, rows.Err()
+}
+
+func (a *activity) read(ctx context.Context, rows pgx.Rows, snap *snapshot) error {
+	var pid pgtype.Int4
+	var xid pgtype.Uint32
+	var user, application, host, backend, database, query []byte // whatever bytes another database has for a name
+	var started, since pgtype.Timestamptz
+	var port pgtype.Int4
+	err := rows.Scan(&snap.at, &pid, &xid, &user, &started, &application, &host, &port, &backend, &database, &query, &since)
+	if err != nil || !pid.Valid { // nobody: the row is there for the time
+		return err
+	}
+	s := Session{PID: pid.Int32, Client: client(string(host), port.Int32), BackendType: string(backend)}
+	for _, name := range []struct {
+		raw  []byte
+		into *string
+	}{{user, &s.User}, {application, &s.Application}, {database, &s.Database}} {
+		if *name.into, err = a.name(ctx, name.raw); err != nil {
+			return err
+		}
+	}
+	if started.Valid {
+		s.Start = &started.Time
+	}
+	session := a.same(s)
+	if xid.Valid {
+		snap.sessions[xid.Uint32] = session
+	} else {
+		snap.waiting = append(snap.waiting, waiter{session, string(query), since.Time})
+	}
+	return nil
+}
+
+// same returns the pointer that the session had the last time, if nothing about it has changed.
+func (a *activity) same(s Session) *Session {
+	if known := a.known[s.PID]; known != nil && equal(known, &s) {
+		return known
+	}
+	if len(a.known) > 10000 { // processes come and go
+		clear(a.known)
+	}
+	a.known[s.PID] = &s
+	return &s
+}
+
+func equal(a, b *Session) bool {
+	x, y := *a, *b
+	if (x.Start == nil) != (y.Start == nil) || x.Start != nil && !x.Start.Equal(*y.Start) {
+		return false
+	}
+	x.Start, y.Start = nil, nil
+	return x == y
+}
+
+// client names the other end. A unix socket has port -1; a session that we may not see has none (pgstatfuncs.c).
+func client(host string, port int32) string {
+	switch {
+	case port < 0:
+		return "local"
+	case host == "":
+		return ""
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// committer finds the session that commits a prepared transaction, if it is certain: it waits, its statement is exactly
+// that, and was received before the commit record was made. A prepared transaction of this name can be ended only once
+// before another one of the name is prepared, which would have to be after the record.
+func (snap *snapshot) committer(gid string, recorded time.Time) *Session {
+	var found *Session
+	for _, w := range snap.waiting {
+		if !commits(w.query, gid) || w.since.After(recorded) {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = w.session
+	}
+	return found
+}
+
+// commits reports whether the statement is COMMIT PREPARED of that name and nothing else.
+func commits(query, gid string) bool {
+	words := strings.TrimRight(strings.TrimSpace(query), "; \t\r\n")
+	for _, word := range []string{"commit", "prepared"} {
+		rest, ok := cutFold(words, word)
+		if !ok {
+			return false
+		}
+		words = strings.TrimLeft(rest, " \t\r\n")
+	}
+	return words == "'"+strings.ReplaceAll(gid, "'", "''")+"'"
+}
+
+func cutFold(s, prefix string) (rest string, ok bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return s, false
+	}
+	return s[len(prefix):], true
+}
