@@ -96,7 +96,7 @@ func (d *Decoder) weigh() string {
 	switch {
 	case known == EvidenceHold:
 		return known
-	case !d.exposed && d.source.Unforgeable != nil && d.source.Unforgeable(d.tx.commit):
+	case d.source.Unforgeable != nil && d.source.Unforgeable(d.tx.commit):
 		return EvidenceContext
 	case known == EvidenceSample:
 		return known

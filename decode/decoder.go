@@ -17,7 +17,6 @@ type Decoder struct {
 	types     types
 	from      []byte // the database and the slot in every record's "source"
 	roster    roster
-	exposed   bool // a statement in the stream gave everybody the right to write messages
 
 	nearXID uint64 // the 64-bit id that the next 32-bit one lies near
 	tx      transaction

@@ -114,7 +114,9 @@ func (d *Decoder) define(ctx context.Context, prefix string, content []byte, emi
 	if err != nil {
 		return err
 	}
-	d.exposed = d.exposed || def.exposes()
+	if def.Op == "privilege" && d.source.Unsealed != nil {
+		d.source.Unsealed(d.tx.commit)
+	}
 	return d.enter(prefix, members, content, emit)
 }
 
@@ -164,12 +166,6 @@ func (def *definition) encode() ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes()[1 : out.Len()-2], nil // without the braces and the line's end
-}
-
-// exposes reports whether everybody may write messages from now on, contexts among them.
-func (def *definition) exposes() bool {
-	p := def.Privilege
-	return def.Op == "privilege" && p.Public && p.Function == "pg_logical_emit_message"
 }
 
 // appendUnverified appends the members of a message that is under our prefix and not ours.

@@ -99,6 +99,10 @@ type Source struct {
 	// transaction. Nil: somebody could.
 	Unforgeable func(commit pglogrepl.LSN) bool
 
+	// Unsealed, if set, is told of a commit in which a statement changed who may write messages: what Unforgeable says of
+	// later ones must rest on another look.
+	Unsealed func(commit pglogrepl.LSN)
+
 	// NextXID is a recent 64-bit transaction id of the server: 32-bit ids of the stream are extended to lie within
 	// 2^31 of it, and of each other.
 	NextXID uint64
