@@ -19,6 +19,8 @@ type Coverage struct {
 	Tables        []Covered         `json:"tables"`      // sorted by schema and table
 	EventTriggers map[string]string `json:"event_triggers"`
 	Messages      bool              `json:"messages"` // everybody may write logical messages
+	Writers       []string          `json:"writers"`  // who but superusers may, sorted; PUBLIC in lower case
+	Sealed        string            `json:"sealed"`   // the position since which nobody may; empty while somebody may
 }
 
 // Terms are a publication's own.
@@ -51,6 +53,12 @@ type Change struct {
 	Now    any    `json:"now,omitempty"`
 }
 
+// looked is a Coverage with the server's position when it was taken.
+type looked struct {
+	Coverage
+	At string `json:"at"`
+}
+
 // Coverage looks at the catalogue.
 func (s *Source) Coverage(ctx context.Context) (*Coverage, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchEvery) // others wait for the connection meanwhile
@@ -59,7 +67,7 @@ func (s *Source) Coverage(ctx context.Context) (*Coverage, error) {
 	err := s.catalogue.query(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, coverageQuery, s.publication).Scan(&text)
 	})
-	c := &Coverage{}
+	c := &looked{}
 	if err == nil {
 		err = json.Unmarshal(text, c)
 	}
@@ -67,7 +75,8 @@ func (s *Source) Coverage(ctx context.Context) (*Coverage, error) {
 		return nil, fmt.Errorf("look at what publication %q covers: %w", s.publication, err)
 	}
 	slices.SortFunc(c.Tables, compareCovered)
-	return c, nil
+	c.Sealed = s.seal.look(c.Writers, c.At)
+	return &c.Coverage, nil
 }
 
 func compareCovered(a, b Covered) int {
@@ -100,7 +109,18 @@ select json_build_object(
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     where n.nspname = 'pgwitness'),
   'messages', (select bool_or(has_function_privilege('public', p.oid, 'EXECUTE')) from pg_catalog.pg_proc p
-    where p.proname = 'pg_logical_emit_message' and p.pronamespace = 'pg_catalog'::regnamespace))::text`
+    where p.proname = 'pg_logical_emit_message' and p.pronamespace = 'pg_catalog'::regnamespace),
+  'writers', (` + writersQuery + `),
+  'at', (` + positionQuery + `))::text`
+
+// writersQuery lists who may write logical messages besides superusers.
+const writersQuery = `select coalesce(json_agg(distinct coalesce(r.rolname::text, 'public')), '[]')
+    from pg_catalog.pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+    left join pg_catalog.pg_roles r on r.oid = a.grantee
+    where p.proname = 'pg_logical_emit_message' and p.pronamespace = 'pg_catalog'::regnamespace
+      and a.privilege_type = 'EXECUTE' and not coalesce(r.rolsuper, false)`
+
+const positionQuery = `select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end`
 
 // Since tells what has changed from an earlier look to this one.
 func (c *Coverage) Since(was *Coverage) []Change {
@@ -114,6 +134,13 @@ func (c *Coverage) Since(was *Coverage) []Change {
 		if old, now := was.EventTriggers[name], c.EventTriggers[name]; old != now {
 			changes = append(changes, Change{Op: "event_trigger", Name: name,
 				Change: changed(old == "", now == "", "created", "dropped"), Was: textOrNone(old), Now: textOrNone(now)})
+		}
+	}
+	for _, name := range append(slices.Clone(was.Writers), c.Writers...) {
+		before, now := slices.Contains(was.Writers, name), slices.Contains(c.Writers, name)
+		if name != "public" && before != now {
+			changes = append(changes, Change{Op: "privilege", Name: "pg_logical_emit_message", Change: changed(!before, !now, "granted", "revoked"),
+				Was: textOrNone(map[bool]string{true: name}[before]), Now: textOrNone(map[bool]string{true: name}[now])})
 		}
 	}
 	if was.Messages != c.Messages {

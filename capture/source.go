@@ -56,7 +56,10 @@ type Source struct {
 	start     pglogrepl.LSN
 	position  pglogrepl.LSN // of the last message that had one
 	begun     begun
-	ended     bool // Next has returned an error of the connection
+	seal      seal
+	who       *attribution // nil: nobody is named
+	begin     *Message     // read, and not returned because ctx ended while its author was asked for
+	ended     bool         // Next has returned an error of the connection
 }
 
 // Open connects, looks at everything the promise rests on, and starts replication on the existing slot. Its errors say
@@ -167,6 +170,9 @@ func (s *Source) Next(ctx context.Context) (Message, error) {
 		}
 		return Message{}, err
 	}
+	if s.begin != nil {
+		return s.attribute(ctx, *s.begin)
+	}
 	for {
 		kind, body, err := s.frames.next()
 		if err != nil {
@@ -189,8 +195,26 @@ func (s *Source) Next(ctx context.Context) (Message, error) {
 		}
 		s.frames.nap.look(body)
 		s.note(&m, asked)
+		if s.who != nil && isBegin(m.Data) {
+			return s.attribute(ctx, m)
+		}
 		return m, nil
 	}
+}
+
+// attribute says with a Begin who made the transaction. The connection goes on being served meanwhile.
+func (s *Source) attribute(ctx context.Context, m Message) (Message, error) {
+	actor, err := s.who.of(ctx, m.Data)
+	if err != nil {
+		s.begin = &m
+		if ctx.Err() == nil {
+			s.ended = true
+			err = fmt.Errorf("read slot %q at %s: who made the transaction: %w", s.slot, s.position, err)
+		}
+		return Message{}, err
+	}
+	m.Actor, s.begin = actor, nil
+	return m, nil
 }
 
 // note keeps what the writer says of the reading half, and which transaction is under way.

@@ -36,13 +36,15 @@ type begun struct {
 // look reads a Begin (final_lsn, commit time, xid) and knows a Commit.
 func (b *begun) look(message []byte) {
 	switch {
-	case len(message) == 21 && message[0] == 'B':
+	case isBegin(message):
 		b.Commit = pglogrepl.LSN(binary.BigEndian.Uint64(message[1:]))
 		b.XID = binary.BigEndian.Uint32(message[17:])
 	case len(message) > 0 && message[0] == 'C':
 		*b = begun{}
 	}
 }
+
+func isBegin(message []byte) bool { return len(message) == 21 && message[0] == 'B' }
 
 // unsendable tells a message that grew too long (enlargeStringInfo in stringinfo.c, palloc in mcxt.c) from an error
 // that may heal.
