@@ -144,7 +144,7 @@ func (f *findings) topic(cfg *config, t kafka.Topic, s map[string]string) {
 	if s["message.timestamp.type"] == "LogAppendTime" {
 		f.warn(about, alter("message.timestamp.type=CreateTime"), "message.timestamp.type is LogAppendTime: records show when they arrived, not when they were committed")
 	}
-	if len(t.Partitions) != cfg.Topics.Partitions && t.Name != cfg.Kafka.Prefix+".control" && t.Name != cfg.Kafka.Prefix+".message" {
+	if len(t.Partitions) != cfg.Topics.Partitions && t.Name != cfg.Kafka.Prefix+".control" && t.Name != cfg.Kafka.Prefix+".message" && t.Name != cfg.Kafka.Prefix+".who" {
 		f.note(about, "its partitions are %d, topics.partitions says %d", len(t.Partitions), cfg.Topics.Partitions)
 	}
 	if len(*f) == before {

@@ -17,6 +17,8 @@ type config struct {
 	Kafka  kafkaConfig  `yaml:"kafka"`
 	Topics topicsConfig `yaml:"topics"`
 	Run    runConfig    `yaml:"run"`
+	Hold   holdConfig   `yaml:"hold"`
+	Sample sampleConfig `yaml:"sample"`
 	Log    logConfig    `yaml:"log"`
 
 	origins map[string]origin // by key; a key that is missing has its default
@@ -52,6 +54,15 @@ type runConfig struct {
 	Listen string        `yaml:"listen"` // host:port, empty for nowhere
 }
 
+type holdConfig struct {
+	MaxWait time.Duration `yaml:"max_wait"` // 0: for ever
+	OnStop  string        `yaml:"on_stop"`
+}
+
+type sampleConfig struct {
+	Interval time.Duration `yaml:"interval"` // 0: never
+}
+
 type logConfig struct {
 	Level  string `yaml:"level"`
 	Format string `yaml:"format"`
@@ -64,6 +75,8 @@ func defaultConfig() *config {
 		Kafka:  kafkaConfig{Prefix: "pgwitness", Compression: "lz4", BufferBytes: 16 << 20, BatchBytes: 1 << 20},
 		Topics: topicsConfig{Partitions: 1, Retention: -1, MaxMessageBytes: 8 << 20, Partitioned: "root", Oversize: "trim"},
 		Run:    runConfig{Drain: 4 * time.Second},
+		Hold:   holdConfig{MaxWait: 10 * time.Second, OnStop: "off"},
+		Sample: sampleConfig{Interval: 250 * time.Millisecond},
 		Log:    logConfig{Level: "info", Format: "text"},
 
 		origins: map[string]origin{},

@@ -26,6 +26,8 @@ func sample(k key) (text string, want any) {
 		return "debug", "debug"
 	case "log.format":
 		return "json", "json"
+	case "hold.on_stop":
+		return "keep", "keep"
 	case "kafka.buffer_bytes":
 		return "70000", 70000
 	case "run.listen":

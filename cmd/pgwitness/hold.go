@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"pgwitness/capture"
 )
 
 // Under hold the witness is a synchronous standby of the whole cluster: a commit waits until it has seen whose it is. The
@@ -20,13 +22,10 @@ func witnessName(slot string) string {
 	if len(slot) > longestHeldSlot {
 		return ""
 	}
-	return slot + witnessSuffix
+	return slot + capture.WitnessSuffix
 }
 
-const (
-	witnessSuffix   = "_witness"
-	longestHeldSlot = 63 - len(witnessSuffix)
-)
+const longestHeldSlot = 63 - len(capture.WitnessSuffix)
 
 // A holdState is what the source has of hold.
 type holdState struct {
@@ -94,7 +93,7 @@ func (s *survey) readHold(ctx context.Context, conn *pgx.Conn, slotName string) 
 	rows, err := conn.Query(ctx, `
 		select p.slot_name::text from pg_replication_slots p
 		  join pg_replication_slots l on l.slot_name || $1 = p.slot_name and l.slot_type = 'logical' and l.plugin = 'pgoutput'
-		 where p.slot_type = 'physical' order by 1`, witnessSuffix)
+		 where p.slot_type = 'physical' order by 1`, capture.WitnessSuffix)
 	if err != nil {
 		return err
 	}

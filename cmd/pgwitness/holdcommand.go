@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
+
+	"pgwitness/capture"
 )
 
 const holdOffLong = `Takes the witness (--slot with _witness) out of synchronous_standby_names, at once and for the whole
@@ -75,7 +77,7 @@ func runHoldOff(ctx context.Context, cfg *config, stdout, stderr io.Writer) erro
 func hintOthers(list string, stdout io.Writer) error {
 	l, err := parseStandbys(list)
 	for _, name := range l.names {
-		if slot, ok := strings.CutSuffix(foldName(name), witnessSuffix); ok {
+		if slot, ok := strings.CutSuffix(foldName(name), capture.WitnessSuffix); ok {
 			fmt.Fprintf(stdout, "if %s is a witness too: pgwitness hold off --slot %s\n", printable(name), printable(slot))
 		}
 	}

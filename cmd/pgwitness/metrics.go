@@ -24,6 +24,8 @@ type monitor struct {
 	cfg    *config
 	log    hclog.Logger
 	sink   atomic.Pointer[publish.Sink] // of the session that runs, nil between two
+	who    *attendance
+	seen   *coverage
 	server *http.Server
 	served chan struct{}
 
@@ -38,8 +40,8 @@ type monitor struct {
 const slotInterval = 5 * time.Second
 
 // startMonitor listens at run.listen, until close. Without an address it only remembers the session.
-func startMonitor(ctx context.Context, cfg *config, log hclog.Logger) (*monitor, error) {
-	m := &monitor{cfg: cfg, log: log}
+func startMonitor(ctx context.Context, cfg *config, who *attendance, seen *coverage, log hclog.Logger) (*monitor, error) {
+	m := &monitor{cfg: cfg, log: log, who: who, seen: seen}
 	m.bound = func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, slotInterval) }
 	if cfg.Run.Listen == "" {
 		return m, nil
@@ -87,8 +89,8 @@ type metric struct {
 	kind prometheus.ValueType
 }
 
-func newMetric(name, help string, kind prometheus.ValueType) metric {
-	return metric{prometheus.NewDesc("pgwitness_"+name, help, nil, nil), kind}
+func newMetric(name, help string, kind prometheus.ValueType, labels ...string) metric {
+	return metric{prometheus.NewDesc("pgwitness_"+name, help, labels, nil), kind}
 }
 
 var (
@@ -102,6 +104,12 @@ var (
 	metricConfirmed = newMetric("confirmed_lsn", "Position up to which everything is in Kafka.", prometheus.GaugeValue)
 	metricRetained  = newMetric("retained_wal_bytes", "WAL that the server keeps for the slot.", prometheus.GaugeValue)
 	metricBehind    = newMetric("unconfirmed_wal_bytes", "WAL between the slot's confirmed position and the server's.", prometheus.GaugeValue)
+	metricTxs       = newMetric("transactions_by_evidence_total", "Transactions by the evidence for their session.", prometheus.CounterValue, "evidence")
+	metricChanges   = newMetric("changes_by_evidence_total", "Changes by the evidence for their session.", prometheus.CounterValue, "evidence")
+	metricHold      = newMetric("hold_in_force", "1 while commits wait for a witness that is there.", prometheus.GaugeValue)
+	metricHoldAge   = newMetric("hold_behind_seconds", "How long the witness has owed its oldest answer, or has been away; 0 when it owes none.", prometheus.GaugeValue)
+	metricLookUps   = newMetric("lookups_total", "Look-ups of committing sessions.", prometheus.CounterValue)
+	metricFailures  = newMetric("lookup_failures_total", "Look-ups that failed.", prometheus.CounterValue)
 	metricUp        = newMetric("session_up", "1 while the slot is held and brokers have been reached.", prometheus.GaugeValue)
 )
 
@@ -110,7 +118,9 @@ func (m *monitor) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByC
 
 // Collect implements prometheus.Collector. What is not known is left out.
 func (m *monitor) Collect(out chan<- prometheus.Metric) {
-	put := func(x metric, value float64) { out <- prometheus.MustNewConstMetric(x.desc, x.kind, value) }
+	put := func(x metric, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(x.desc, x.kind, value, labels...)
+	}
 	sink := m.sink.Load()
 	if sink == nil {
 		put(metricUp, 0)
@@ -129,6 +139,23 @@ func (m *monitor) Collect(out chan<- prometheus.Metric) {
 			age = max(0, time.Since(st.Oldest).Seconds())
 		}
 		put(metricOldest, age)
+	}
+	for by, n := range m.seen.counts() {
+		put(metricTxs, float64(n.Transactions), by)
+		put(metricChanges, float64(n.Changes), by)
+	}
+	if k := m.who.held(); k != nil {
+		inForce := 0.0
+		if k.inForce() {
+			inForce = 1
+		}
+		put(metricHold, inForce)
+		put(metricHoldAge, k.behind().Seconds())
+		if w := k.witness.Load(); w != nil {
+			st := w.Stats()
+			put(metricLookUps, float64(st.LookUps))
+			put(metricFailures, float64(st.Failures))
+		}
 	}
 	if k := m.lookAtSlot(); k != nil {
 		put(metricRetained, float64(k.retainedBytes))

@@ -31,8 +31,11 @@ type sink interface {
 // pipe carries changes from the source to the sink until an error, or until everything that committed at or below
 // until is sent (0: without end). What is durable is the sink's to report and the source's to confirm; nobody here
 // waits for it.
-func pipe(ctx context.Context, from source, dec decoder, to sink, until pglogrepl.LSN) error {
-	send := func(r *decode.Record) error { return to.Send(ctx, r) }
+func pipe(ctx context.Context, from source, dec decoder, to sink, until pglogrepl.LSN, seen *coverage) error {
+	send := func(r *decode.Record) error {
+		seen.add(r)
+		return to.Send(ctx, r)
+	}
 	for {
 		m, err := from.Next(ctx)
 		if err != nil {

@@ -26,7 +26,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true, // exitCode prints them
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if !cmd.HasParent() { // nothing but help
+			if cmd.HasSubCommands() { // nothing but help
 				return nil
 			}
 			return cfg.load(file, cmd.Flags())

@@ -24,6 +24,10 @@ that one dies. With --takeover-after it does so, too, when nothing has been hear
 so long, because its machine is gone or it hangs. Without it the server notices after
 wal_sender_timeout.
 
+With --hold a witness reads the raw log as a synchronous standby, <slot>_witness, and names the session
+of every commit that waits for it (docs/holding.md). Without it, sessions that run long enough are named
+by sampling.
+
 SIGINT and SIGTERM stop reading, wait for Kafka's acknowledgements (run.drain), confirm them to the server
 and exit with 0. A second signal exits at once; nothing is lost either way.`
 
@@ -42,12 +46,16 @@ func newRunCommand(cfg *config) *cobra.Command {
 			if err := cfg.needBrokers(); err != nil {
 				return err
 			}
+			if what.hold && witnessName(cfg.Source.Slot) == "" {
+				return usagef("--hold: slot %s leaves no room for the name of its witness; allowed: %d characters", cfg.Source.Slot, longestHeldSlot)
+			}
 			return run(cmd.Context(), cfg, what, cfg.logger(cmd.ErrOrStderr()))
 		},
 	}
 	cmd.Flags().StringVar(&until, "until", "", "stop with exit code 0 once everything that committed up to this `LSN` is in Kafka")
 	keyFlag(cmd.Flags(), "listen", "run.listen", "serve metrics and health at this `address` (default: nowhere)")
 	cmd.Flags().StringVar(&what.acceptGap, "accept-gap", "", "go on beyond the gap with this `ID`, which then stands in the trail as accepted")
+	cmd.Flags().BoolVar(&what.hold, "hold", false, "run the witness that names sessions while their commits wait (setup --hold makes what it needs)")
 	cmd.Flags().BoolVar(&what.wait, "wait", false, "wait as a warm standby while another session holds the slot, and take over when it ends")
 	cmd.Flags().DurationVar(&what.takeoverAfter, "takeover-after", 0, "with --wait, end a session whose client has been silent for this `duration` (15s or more)")
 	return cmd
@@ -57,6 +65,7 @@ func newRunCommand(cfg *config) *cobra.Command {
 type order struct {
 	until         pglogrepl.LSN // 0: without end
 	acceptGap     string
+	hold          bool
 	wait          bool
 	takeoverAfter time.Duration // 0: never
 }
@@ -83,13 +92,15 @@ func (o *order) read(until string, takeover bool) error {
 // run captures until it is told to stop. A session that has to start again (a change of the routing, a batch whose fate
 // only the tails tell) ends as by a crash: the next one is the ordinary start.
 func run(ctx context.Context, cfg *config, what order, log hclog.Logger) error {
-	m, err := startMonitor(ctx, cfg, log)
+	who, seen := &attendance{cfg: cfg, what: what, log: log}, newCoverage()
+	defer who.close(ctx)
+	m, err := startMonitor(ctx, cfg, who, seen, log)
 	if err != nil {
 		return err
 	}
 	defer m.close()
 	for {
-		err := session(ctx, cfg, what, m, log)
+		err := session(ctx, cfg, what, m, who, seen, log)
 		var stuck *capture.UnsendableError
 		switch {
 		case errors.Is(err, errLeftOut) && errors.As(err, &stuck):
@@ -110,7 +121,7 @@ func startsAgain(err error) bool {
 
 // session connects the three parts and carries changes until a stop is asked for. Any error ends it; the next run is
 // the ordinary start.
-func session(ctx context.Context, cfg *config, what order, m *monitor, log hclog.Logger) error {
+func session(ctx context.Context, cfg *config, what order, m *monitor, who *attendance, seen *coverage, log hclog.Logger) error {
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 
@@ -120,25 +131,38 @@ func session(ctx context.Context, cfg *config, what order, m *monitor, log hclog
 	if err != nil {
 		return asked(ctx, err, log)
 	}
-	to := cfg.publish()
-	to.Source, to.Start = slot.Origin(), slot.Start()
-	to.Held, to.Durable, to.Failed = slot.Held, slot.Confirm, stop
-	to.AcceptGap, to.Patient = what.acceptGap, what.wait
-	kafka, err := publish.Open(reading, to, log)
+	err = who.join(reading, slot, stop)
+	var kafka *publish.Sink
+	if err == nil {
+		kafka, err = openSink(reading, cfg, what, slot, stop, log)
+	}
 	if err != nil {
+		who.stop(context.WithoutCancel(ctx), slot, err)
 		end := slot.Close(context.WithoutCancel(ctx))
 		return cmp.Or(asked(ctx, err, log), end)
 	}
 	m.sink.Store(kafka)
 	defer m.sink.Store(nil)
-	err = prepare(reading, slot, kafka)
+	var watch *observer
+	if err = prepare(reading, slot, kafka); err == nil {
+		watch, err = startObserver(reading, slot, kafka, who.keeper, seen, log)
+	}
 	if err == nil && (what.until == 0 || what.until > slot.Start()) {
-		err = carry(reading, slot, kafka, what.until, log)
+		err = carry(reading, slot, kafka, what.until, seen)
 	}
 	if cause := context.Cause(reading); cause != nil && errors.Is(err, context.Canceled) {
 		err = cause // of those that end the reading, stop's is the one that says why
 	}
-	return finish(ctx, cfg, slot, kafka, asked(ctx, err, log), log)
+	return finish(ctx, ending{cfg, slot, kafka, watch, who}, asked(ctx, err, log), log)
+}
+
+// openSink opens the delivery of what comes out of the slot.
+func openSink(ctx context.Context, cfg *config, what order, slot *capture.Source, fail context.CancelCauseFunc, log hclog.Logger) (*publish.Sink, error) {
+	to := cfg.publish()
+	to.Source, to.Start = slot.Origin(), slot.Start()
+	to.Held, to.Durable, to.Failed = slot.Held, slot.Confirm, fail
+	to.AcceptGap, to.Patient = what.acceptGap, what.wait
+	return publish.Open(ctx, to, log)
 }
 
 // prepare opens the topics of all published tables together: one by one, with their first records, hundreds take long.
@@ -154,16 +178,11 @@ func prepare(ctx context.Context, slot *capture.Source, kafka *publish.Sink) err
 	return kafka.Prepare(ctx, tables)
 }
 
-// carry carries changes, and looks meanwhile whether the publication still covers what it did.
-func carry(ctx context.Context, slot *capture.Source, kafka *publish.Sink, until pglogrepl.LSN, log hclog.Logger) error {
-	watch, err := startObserver(ctx, slot, kafka, log)
-	if err != nil {
-		return err
-	}
-	defer watch.stop()
+// carry carries changes.
+func carry(ctx context.Context, slot *capture.Source, kafka *publish.Sink, until pglogrepl.LSN, seen *coverage) error {
 	origin := slot.Origin()
-	origin.Settle = kafka.Settle
-	return pipe(ctx, slot, decode.NewDecoder(origin, slot.Catalogue()), kafka, until)
+	origin.Settle, origin.Unforgeable, origin.Unsealed = kafka.Settle, slot.Unforgeable, slot.Unsealed
+	return pipe(ctx, slot, decode.NewDecoder(origin, slot.Catalogue()), kafka, until, seen)
 }
 
 // asked turns an end that was asked for into none.
@@ -175,27 +194,45 @@ func asked(ctx context.Context, err error, log hclog.Logger) error {
 	return nil
 }
 
+// An ending is what has to be ended with a session.
+type ending struct {
+	cfg   *config
+	slot  *capture.Source
+	kafka *publish.Sink
+	watch *observer // nil if it did not begin
+	who   *attendance
+}
+
 // finish ends a session. After an ordinary end what was sent is waited for and confirmed; after an error there is
 // nothing that the next run does not do as well.
-func finish(ctx context.Context, cfg *config, slot *capture.Source, kafka *publish.Sink, err error, log hclog.Logger) error {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.Run.Drain)
+func finish(ctx context.Context, e ending, err error, log hclog.Logger) error {
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.Run.Drain)
 	defer cancel()
+	if e.watch != nil {
+		e.watch.stop()
+	}
+	if !startsAgain(err) {
+		e.who.stop(bounded, e.slot, err)
+	}
 	var stuck *capture.UnsendableError
 	unsendable := errors.As(err, &stuck)
 	if err == nil || unsendable || errors.Is(err, publish.ErrRerouted) {
-		if late := kafka.Finish(bounded); late != nil {
+		if e.watch != nil {
+			err = cmp.Or(err, e.watch.end())
+		}
+		if late := e.kafka.Finish(bounded); late != nil {
 			err = fmt.Errorf("%w: nothing is lost, the next run sends the rest", late)
 		} else if unsendable {
-			err = cmp.Or(kafka.Unsendable(bounded, stuck.Commit, stuck), fmt.Errorf("%w: %w", errLeftOut, stuck))
+			err = cmp.Or(e.kafka.Unsendable(bounded, stuck.Commit, stuck), fmt.Errorf("%w: %w", errLeftOut, stuck))
 		}
 	}
-	kafka.Close()
-	if end := slot.Close(context.WithoutCancel(ctx)); err == nil && end != nil {
+	e.kafka.Close()
+	if end := e.slot.Close(context.WithoutCancel(ctx)); err == nil && end != nil {
 		// Everything is in Kafka. What the slot sends again, the next run skips.
 		log.Warn("the server has not taken the last confirmation in time", "error", end)
 	}
 	if err == nil {
-		log.Info("stopped", "confirmed", kafka.Confirmed())
+		log.Info("stopped", "confirmed", e.kafka.Confirmed())
 	}
 	return err
 }

@@ -39,6 +39,7 @@ type shownActor struct {
 	Application string          `json:"application"`
 	Client      string          `json:"client"`
 	Context     json.RawMessage `json:"context"`
+	Conflict    json.RawMessage `json:"conflict"`
 }
 
 // renderRecord makes a line of a record's value. Values stay as the record has them, in JSON: so a string cannot be
@@ -50,7 +51,8 @@ func renderRecord(value []byte, committed time.Time) (l line, ok bool) {
 		l.add(plain, string(value))
 		return l, true
 	}
-	if r.Op == "bound" || r.Op == "routing" || r.Op == "observed" { // the trail's bookkeeping
+	switch r.Op {
+	case "bound", "routing", "observed", "coverage": // the trail's bookkeeping
 		return l, false
 	}
 	l.add(dim, committed.UTC().Format("2006-01-02T15:04:05.000Z"))
@@ -169,13 +171,18 @@ func (a shownActor) text() string {
 	if len(session) > 0 {
 		who += " (" + strings.Join(session, " ") + ")"
 	}
-	for _, f := range fields(a.Context) {
-		if f.name == "user_id" {
-			who = strings.Trim(f.value, `"`) + " as " + who
-		}
+	words := fields(a.Context)
+	if user := valueOf(words, "user_id"); user != "?" {
+		who = strings.Trim(user, `"`) + " as " + who
 	}
 	if a.Evidence == "context-unverified" {
 		who += " unverified"
+	}
+	if a.Conflict != nil {
+		who += " in conflict"
+	}
+	if reason := valueOf(words, "reason"); reason != "?" {
+		who += ": " + strings.Trim(reason, `"`)
 	}
 	return who
 }

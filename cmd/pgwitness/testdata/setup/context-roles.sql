@@ -61,6 +61,9 @@ begin
     'v', 1, 'user', session_user, 'pid', pg_backend_pid(), 'application', current_setting('application_name'),
     'client', case when strpos(address, ':') > 0 then '[' || address || ']' else address end || ':' || inet_client_port(),
     'context', context)::text);
+  -- A message stands in the stream where its record ends, a row where its record begins (logicalmsg_decode in decode.c):
+  -- behind a savepoint that ends here, the next row could come before it.
+  told := pg_logical_emit_message(true, 'pgwitness.end', '');
 end
 $pgwitness$;
 revoke execute on function pgwitness.set_actor(jsonb), pgwitness.set_actor(text, text, text, text, text) from public;

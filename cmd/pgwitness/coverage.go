@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"pgwitness/decode"
+	"pgwitness/publish"
+)
+
+// A coverage counts whose transactions and changes are known, by evidence.
+type coverage struct {
+	mu    sync.Mutex // guards everything below
+	total tally      // of the run
+	told  tally      // of what the control topic has been told
+	last  decode.ID  // the transaction counted last
+	since time.Time
+}
+
+// A tally counts by evidence.
+type tally map[string]count
+
+type count struct {
+	Transactions uint64 `json:"transactions"`
+	Changes      uint64 `json:"changes"`
+}
+
+func newCoverage() *coverage {
+	return &coverage{total: tally{}, told: tally{}, since: time.Now()}
+}
+
+// add counts a record. Definitions and messages count as changes: they have an author as well. A transaction counts with
+// the evidence of its first change.
+func (c *coverage) add(r *decode.Record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.total[r.Evidence]
+	n.Changes++
+	if id := r.ID; id.LSN != c.last.LSN || id.Timeline != c.last.Timeline {
+		n.Transactions++
+		c.last = id
+	}
+	c.total[r.Evidence] = n
+}
+
+// counts is a copy of the run's.
+func (c *coverage) counts() tally {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.total)
+}
+
+const coverageEvery = time.Minute
+
+// observation is what the control topic is told once a minute, if there was a change in it.
+func (c *coverage) observation(now time.Time, last bool) (publish.Observation, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.since) < coverageEvery && !last {
+		return publish.Observation{}, false
+	}
+	fresh := tally{}
+	for _, by := range slices.Sorted(maps.Keys(c.total)) {
+		n := c.total[by]
+		n.Changes -= c.told[by].Changes
+		n.Transactions -= c.told[by].Transactions
+		if n.Changes > 0 {
+			fresh[by] = n
+		}
+	}
+	seconds := now.Sub(c.since).Seconds()
+	c.since, c.told = now, maps.Clone(c.total)
+	if len(fresh) == 0 {
+		return publish.Observation{}, false
+	}
+	detail, err := json.Marshal(struct {
+		Seconds  float64 `json:"seconds"`
+		Evidence tally   `json:"evidence"`
+	}{float64(int(seconds*10)) / 10, fresh})
+	return publish.Observation{Op: "coverage", Detail: detail}, err == nil
+}
