@@ -54,6 +54,7 @@ func dropRole(t *testing.T, p *servers.Postgres, role string) {
 		return // a test that left its server stopped
 	}
 	defer c.Close(ctx)
+	c.Exec(ctx, "drop owned by "+role) // its rights on settings; no matter if there is no such role
 	if _, err := c.Exec(ctx, "drop role if exists "+role); err != nil {
 		t.Errorf("drop role %s: %v", role, err)
 	}

@@ -49,11 +49,11 @@ func BenchmarkCatchUp(b *testing.B) {
 		b.Fatal("pg_recvlogical is not installed (Debian: apt-get install postgresql-client)")
 	}
 	l := fill(b)
-	ways := map[string]url.Values{"tcp": {"sslmode": {"disable"}}}
+	routes := map[string]url.Values{"tcp": {"sslmode": {"disable"}}}
 	if l.Server.SockDir != "" {
-		ways["socket"] = url.Values{"host": {l.Server.SockDir}, "port": {fmt.Sprint(l.Server.Port)}}
+		routes["socket"] = url.Values{"host": {l.Server.SockDir}, "port": {fmt.Sprint(l.Server.Port)}}
 	}
-	for name, way := range ways {
+	for name, way := range routes {
 		b.Run(name, func(b *testing.B) {
 			var theirs, ours, ratios []float64
 			for b.Loop() {

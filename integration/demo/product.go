@@ -12,9 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // build makes the program as `make build` does.
@@ -46,32 +49,76 @@ type product struct {
 	fault error
 }
 
-// start sets the source up, shows the command that does it, and starts run and tail.
+// start sets the source up, shows the commands that do it, and starts run and tail.
 func (p *product) start(ctx context.Context) error {
-	say("\n$ pgwitness setup --apply --tables 'public.*' --role-password-file …")
 	secret := filepath.Join(p.dir, "password")
 	if err := os.WriteFile(secret, []byte(password), 0o600); err != nil {
 		return err
 	}
-	setup := p.command(postgresRole, "setup", "--apply", "--tables", "public.*", "--role-password-file", secret)
-	setup.Stdout, setup.Stderr = os.Stdout, os.Stderr
-	if err := setup.Run(); err != nil {
-		return fmt.Errorf("pgwitness setup: %w", err)
+	who := []string{"--hold", "--context-roles", "shop_app", "--unheld-roles", "shop_app"}
+	if err := p.setup(append([]string{"--tables", "public.*", "--role-password-file", secret}, who...)); err != nil {
+		return err
 	}
-	say("\n$ pgwitness run &\n$ pgwitness tail")
+	say("\n$ pgwitness run --hold &")
 	log, err := os.Create(filepath.Join(p.dir, "run.log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	p.run = p.command(runRole, "run")
+	p.run = p.command(runRole, "run", "--hold")
 	p.run.Stdout, p.run.Stderr = log, log
 	if err := p.run.Start(); err != nil {
 		return err
 	}
 	p.runEnded = make(chan error, 1)
 	go func() { p.runEnded <- p.run.Wait() }()
+	if err := p.streaming(ctx); err != nil {
+		return err
+	}
+	// Now that somebody answers, commits may wait.
+	if err := p.setup(who); err != nil {
+		return err
+	}
+	return p.follow(log)
+}
 
+// setup runs `pgwitness setup --apply`.
+func (p *product) setup(args []string) error {
+	args = append([]string{"setup", "--apply"}, args...)
+	say("\n$ pgwitness %s", strings.ReplaceAll(strings.Join(args, " "), p.dir, "…"))
+	c := p.command(postgresRole, args...)
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("pgwitness setup: %w", err)
+	}
+	return nil
+}
+
+// streaming waits until the witness reads the log.
+func (p *product) streaming(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, p.postgres.url(postgresRole, "demo"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for streams := false; !streams; {
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		err := p.watch(short)
+		cancel()
+		if err == nil {
+			err = conn.QueryRow(ctx, `select exists (select from pg_stat_replication
+				where application_name = 'pgwitness_witness' and state = 'streaming')`).Scan(&streams)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow starts tail twice.
+func (p *product) follow(log *os.File) error {
+	say("\n$ pgwitness tail")
 	shown := p.command(runRole, "tail")
 	shown.Stdout, shown.Stderr = os.Stdout, os.Stderr
 	counted := p.command(runRole, "tail", "--json")
@@ -111,8 +158,9 @@ func (p *product) read(lines io.Reader) {
 	scanner.Buffer(nil, 16<<20)
 	for scanner.Scan() {
 		var record struct {
-			Op string
-			Tx struct{ XID uint64 }
+			Op    string
+			Tx    struct{ XID uint64 }
+			Actor struct{ Evidence string }
 		}
 		err := json.Unmarshal(scanner.Bytes(), &record)
 		p.mu.Lock()
@@ -122,6 +170,9 @@ func (p *product) read(lines io.Reader) {
 		case record.Op == "insert" || record.Op == "update" || record.Op == "delete":
 			p.trail[change{record.Tx.XID, record.Op}]++
 			p.count++
+			if by := record.Actor.Evidence; by != "hold" && by != "context" {
+				p.fault = fmt.Errorf("nobody vouches for who did this: %s", scanner.Bytes())
+			}
 			p.last = scanner.Text()
 		}
 		p.mu.Unlock()

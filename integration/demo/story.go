@@ -51,15 +51,19 @@ const rollback = "rollback" // as a transaction's last statement, instead of the
 var story = []act{
 	{
 		title:       "The shop is open",
-		words:       "shop-web takes two orders and their payments. A third customer's card is declined: that transaction is\nrolled back, so it never happened, and nothing of it arrives. The second column is who did it: this version\ndoes not see sessions yet, and it does not guess.",
+		words:       "shop-web takes two orders and their payments, and says on whose behalf: pgwitness.set_actor. A third\ncustomer's card is declined: that transaction is rolled back, so it never happened, and nothing of it arrives.\nThe second column is who did it. shop_app does not wait for pgwitness: it names its users itself.",
 		role:        "shop_app",
 		application: "shop-web",
 		transactions: [][]string{
-			{`insert into orders (customer, items, total) values ('Ada', '{TEA-03,TEA-07}', 10.50)`},
-			{`insert into payments (order_id, amount, method) values (1, 10.50, 'card')`,
+			{`select pgwitness.set_actor('ada', reason => 'checkout')`,
+				`insert into orders (customer, items, total) values ('Ada', '{TEA-03,TEA-07}', 10.50)`},
+			{`select pgwitness.set_actor('ada', reason => 'card accepted', request_id => 'r-9')`,
+				`insert into payments (order_id, amount, method) values (1, 10.50, 'card')`,
 				`update orders set status = 'paid' where id = 1`},
-			{`insert into orders (customer, items, total) values ('Grace', '{TEA-12}', 7.00)`},
-			{`insert into payments (order_id, amount, method) values (2, 70.00, 'invoice')`,
+			{`select pgwitness.set_actor('grace', reason => 'checkout')`,
+				`insert into orders (customer, items, total) values ('Grace', '{TEA-12}', 7.00)`},
+			{`select pgwitness.set_actor('clerk_7', reason => 'invoice', ticket => 'OPS-1')`,
+				`insert into payments (order_id, amount, method) values (2, 70.00, 'invoice')`,
 				`update orders set status = 'paid' where id = 2`},
 			{`insert into orders (customer, items, total) values ('Mallory', '{TEA-20}', 9.00)`,
 				rollback},
@@ -67,7 +71,7 @@ var story = []act{
 	},
 	{
 		title:       "At night, a batch job",
-		words:       "nightly-prices raises the price of every product in one statement: one transaction, one record a row.",
+		words:       "nightly-prices raises the price of every product in one statement: one transaction, one record a row. It\nsays nothing of itself, and needs not: its commit waits a moment while pgwitness asks the server whose it is.",
 		role:        "nightly",
 		application: "nightly-prices",
 		transactions: [][]string{
@@ -76,7 +80,7 @@ var story = []act{
 	},
 	{
 		title:       "In the morning, a repair by hand",
-		words:       "Grace paid 7.00, but the payment says 70.00. Alice, a DBA, opens psql and mends the row. No application\ncode ran and no trigger fired; the trail has the row as it was and as it is.",
+		words:       "Grace paid 7.00, but the payment says 70.00. Alice, a DBA, opens psql and mends the row. No application\ncode ran and no trigger fired; the trail has the row as it was and as it is, and who did it: her login, her\nprogram, her address.",
 		role:        "alice",
 		application: "psql",
 		transactions: [][]string{
@@ -136,6 +140,9 @@ func commit(ctx context.Context, conn *pgx.Conn, statements []string, done ledge
 			return err
 		}
 		verb, _, _ := strings.Cut(tag.String(), " ")
+		if verb == "SELECT" {
+			continue
+		}
 		rows[change{xid, strings.ToLower(verb)}] += int(tag.RowsAffected())
 	}
 	if err := tx.Commit(ctx); err != nil {
