@@ -4,8 +4,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 IMAGE   ?= pgwitness:$(VERSION)
 GO      ?= go
 
-# Tests of the suite run one package at a time: they share two or three servers, not two or three machines.
-SUITE = $(GO) test -tags integration -count=1 -p 1 -timeout 60m
+# Of the suite two packages run at a time, and of each the tests that mostly wait together (t.Parallel), whatever the number
+# of processors.
+SUITE = $(GO) test -tags integration -count=1 -p 2 -parallel 4 -timeout 60m
 
 .PHONY: help build demo test unit fuzz integration nemesis bench lint image
 
@@ -29,9 +30,7 @@ fuzz: ## hostile messages and values for FUZZTIME each (30s)
 
 lint: ## gofmt, go vet, staticcheck
 	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "not gofmt-formatted:" $$files; exit 1; fi
-	$(GO) vet ./...
 	$(GO) vet -tags integration ./...
-	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags integration ./...
 
 integration: ## the suite on real servers (see integration/servers for where they come from)

@@ -225,6 +225,7 @@ func (tr *trail) retain(t *testing.T, topic, millis string) {
 
 // TestControlTopicDeleted: routing and bound are unknown; nothing is delivered on a guess.
 func TestControlTopicDeleted(t *testing.T) {
+	t.Parallel()
 	tr := delivered(t, 3)
 	if err := tr.reader.Delete(t.Context(), tr.prefix+".control"); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 // TestMarkersAreInvisible: each start leaves a marker in every partition, which no consumer is shown but kafka-go's
 // Reader; there it has no id header.
 func TestMarkersAreInvisible(t *testing.T) {
+	t.Parallel()
 	tr := newTrail(t, 18)
 	tr.Exec(t, "create table t (id int primary key)")
 	tr.setup(t, "public.*")

@@ -14,8 +14,9 @@ import (
 // TestObservations: what weakens the trail is told in the control topic also where no event trigger tells it, while a run
 // watches and by the next run.
 func TestObservations(t *testing.T) {
+	t.Parallel()
 	for _, version := range []int{14, 18} {
-		t.Run(fmt.Sprint(version), func(t *testing.T) { observations(t, version) })
+		t.Run(fmt.Sprint(version), func(t *testing.T) { t.Parallel(); observations(t, version) })
 	}
 }
 

@@ -78,6 +78,7 @@ func TestPromotedStandby(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int{17, 18} {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
 			tr, standby := replicated(t, version)
 			run := tr.run(t)
 			tr.insert(t, 1, 3)

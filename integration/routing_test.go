@@ -16,6 +16,7 @@ import (
 
 // TestTopicNameChange: topics.names is changed.
 func TestTopicNameChange(t *testing.T) {
+	t.Parallel()
 	tr := newProxiedTrail(t, 18)
 	tr.Exec(t, "create table a (id int primary key)", "create table b (id int primary key)")
 	tr.setup(t, "public.*")
@@ -58,6 +59,7 @@ func TestTopicNameChange(t *testing.T) {
 
 // TestPartitionedChange: topics.partitioned is changed, there and back.
 func TestPartitionedChange(t *testing.T) {
+	t.Parallel()
 	tr := newProxiedTrail(t, 18)
 	tr.Exec(t, "create table m (id int primary key) partition by hash (id)",
 		"create table m0 partition of m for values with (modulus 2, remainder 0)",
@@ -86,6 +88,7 @@ func TestPartitionedChange(t *testing.T) {
 
 // TestPrimaryKeyChange: another primary key under a full replica identity moves the rows to other partitions.
 func TestPrimaryKeyChange(t *testing.T) {
+	t.Parallel()
 	tr := newProxiedTrail(t, 18)
 	tr.settings = []string{"PGWITNESS_TOPICS_PARTITIONS=5"}
 	tr.Exec(t, "create table k (id int primary key, code text not null, n int)")
@@ -115,6 +118,7 @@ func TestPrimaryKeyChange(t *testing.T) {
 // TestPublicationChange: a table leaves the publication and another one joins it while pgwitness is down. What was
 // committed before counts by what was published then.
 func TestPublicationChange(t *testing.T) {
+	t.Parallel()
 	tr := newProxiedTrail(t, 18)
 	tr.Exec(t, "create table a (id int primary key)", "create table b (id int primary key)")
 	tr.setup(t, "public.*")

@@ -109,9 +109,11 @@ func (tr *trail) exhaust(t *testing.T) {
 // TestSlotLost: an invalidated slot is recorded with what is known of it, by the run that finds it. No run goes on until
 // there is another slot and an operator has accepted the gap.
 func TestSlotLost(t *testing.T) {
+	t.Parallel()
 	for _, version := range []int{14, 18} {
 		for _, running := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d running %t", version, running), func(t *testing.T) {
+				t.Parallel()
 				slotLost(t, version, running)
 			})
 		}

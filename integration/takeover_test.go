@@ -98,8 +98,9 @@ func TestTakeover(t *testing.T) {
 // TestZombie: a holder that hangs under load is ended by the standby. When it goes on later it makes nothing twice and
 // ends with an error that says why, without pushing its successor aside: wherever it was stopped.
 func TestZombie(t *testing.T) {
-	t.Run("under load", func(t *testing.T) { zombie(t, true) })
-	t.Run("in its start", func(t *testing.T) { zombie(t, false) })
+	t.Parallel()
+	t.Run("under load", func(t *testing.T) { t.Parallel(); zombie(t, true) })
+	t.Run("in its start", func(t *testing.T) { t.Parallel(); zombie(t, false) })
 }
 
 func zombie(t *testing.T, started bool) {
@@ -147,6 +148,7 @@ func lastLine(text string) string {
 // TestLivingHolderIsLeftAlone: neither an idle holder nor one whose Kafka is away is taken for dead, and a standby ends
 // by SIGTERM as any run does.
 func TestLivingHolderIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	kafka := servers.StartKafka(t, 1)
 	tr := newTrailOn(t, servers.SharedPostgres(t, 14), kafka)
 	tr.Exec(t, "create table t (id int primary key, body text)")
@@ -179,6 +181,7 @@ func TestLivingHolderIsLeftAlone(t *testing.T) {
 // TestStandbyIsPatient: neither a restart of the server nor brokers that are away end a standby. A server that is shut
 // down in the smart way does not wait for it.
 func TestStandbyIsPatient(t *testing.T) {
+	t.Parallel()
 	postgres, kafka := servers.StartPostgres(t, 18), servers.StartKafka(t, 1)
 	tr := newTrailOn(t, postgres, kafka)
 	tr.Exec(t, "create table t (id int primary key)")
@@ -207,6 +210,7 @@ func TestStandbyIsPatient(t *testing.T) {
 
 // TestTakeoverNeedsToSee: without the right to see whether the holder lives, the operator is told at once.
 func TestTakeoverNeedsToSee(t *testing.T) {
+	t.Parallel()
 	tr := newTrail(t, 15)
 	tr.Exec(t, "create table t (id int primary key)")
 	tr.setup(t, "public.*")
