@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"pgwitness/integration/servers"
 )
@@ -123,4 +124,69 @@ func byReader(t *testing.T, tr *trail, topic string, end int) (with []string, wi
 		}
 	}
 	return with, without
+}
+
+// TestCompression: what each codec makes is read by librdkafka as well.
+func TestCompression(t *testing.T) {
+	tr := newTrail(t, 18)
+	tr.Exec(t, "create table t (id int primary key, v text)")
+	tr.setup(t, "public.*")
+	topic := tr.prefix + ".public.t"
+	var want []string
+	for n, name := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
+		tr.settings = []string{"PGWITNESS_KAFKA_COMPRESSION=" + name}
+		tr.Exec(t, fmt.Sprintf("insert into t select n, repeat(md5(n::text), 100) from generate_series(%d, %d) n", 100*n, 100*n+99))
+		tr.catchUp(t, time.Minute)
+		for _, r := range tr.records(t)[100*n:] {
+			want = append(want, r.ID)
+		}
+		if len(want) != 100*(n+1) {
+			t.Fatalf("%s: %d records", name, len(want))
+		}
+	}
+	if got := byKcat(t, tr, topic); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("kcat shows\n%q\nwant\n%q", got, want)
+	}
+	if got, want := tr.codecs(t, topic), "uncompressed gzip snappy lz4 zstd"; got != want {
+		t.Errorf("the batches are compressed by %s, want %s", got, want)
+	}
+}
+
+// codecs lists the codecs of a topic's batches, those that follow one another once.
+func (tr *trail) codecs(t *testing.T, topic string) string {
+	t.Helper()
+	c := &kafka.Client{Addr: kafka.TCP(tr.kafka.Bootstrap()...), Transport: &kafka.Transport{}}
+	defer c.Transport.(*kafka.Transport).CloseIdleConnections()
+	bounds, err := tr.reader.Bounds(t.Context(), topic[:strings.LastIndexByte(topic, '.')])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for offset := int64(0); offset < bounds[0].End; {
+		res, err := c.Fetch(t.Context(), &kafka.FetchRequest{Topic: topic, Offset: offset, MinBytes: 1, MaxBytes: 4 << 20, MaxWait: time.Second})
+		if err == nil {
+			err = res.Error
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, batch := range res.Records.(*protocol.RecordStream).Records {
+			switch b := batch.(type) {
+			case *protocol.ControlBatch:
+				offset = b.BaseOffset + 1
+			case *protocol.RecordBatch:
+				if codec := b.Attributes.Compression().String(); len(names) == 0 || names[len(names)-1] != codec {
+					names = append(names, codec)
+				}
+				for {
+					r, err := b.ReadRecord()
+					if err != nil {
+						break
+					}
+					offset = r.Offset + 1
+				}
+			}
+		}
+	}
+	return strings.Join(names, " ")
 }

@@ -193,3 +193,27 @@ func TestSetupRefuses(t *testing.T) {
 	}
 	expectEnd(t, tr.command(t, tr.URL(), "setup", "--all-tables", "--role", tr.slot, "--apply"), 0, "setup is complete and verified")
 }
+
+// TestNothingWaitsForAStandby: the server waits for a standby that is not there, and none of our sessions does.
+func TestNothingWaitsForAStandby(t *testing.T) {
+	t.Parallel()
+	tr := newTrailOn(t, servers.StartPostgres(t, 18), servers.SharedKafka(t))
+	tr.Exec(t, "create table t (id int primary key)", "alter system set synchronous_standby_names = 'absent'", "select pg_reload_conf()")
+	local := "set synchronous_commit = local"
+	tr.eventually(t, func() error {
+		if got := tr.Text(t, "select current_setting('synchronous_standby_names')"); got != "absent" {
+			return fmt.Errorf("synchronous_standby_names is %q", got)
+		}
+		return nil
+	})
+	tr.setup(t, "public.*")
+	run := tr.run(t)
+	tr.Exec(t, local, "insert into t values (1)")
+	tr.awaitConfirmed(t, time.Minute)
+	expectEnd(t, tr.command(t, tr.URLAs(tr.slot, rolePassword), "check"), 0)
+	if r := run.Stop(t, 10*time.Second); r.Code != 0 {
+		t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
+	}
+	expectEnd(t, tr.command(t, tr.URL(), "teardown", "--role", tr.slot, "--reset-identity", "--drop-role", "--apply"), 0, "teardown is complete")
+	tr.Exec(t, "alter system reset synchronous_standby_names", "select pg_reload_conf()") // for whoever cleans up
+}

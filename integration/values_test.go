@@ -58,6 +58,7 @@ func values(t *testing.T, tr *trail, version int) {
 	// The literals are written for these two settings; a session's own win over the database's.
 	tr.Exec(t, append([]string{"set datestyle = 'ISO, YMD'; set standard_conforming_strings = on"}, work...)...)
 	tr.catchUp(t, time.Minute)
+	tr.rebuild(t, none)
 	books := tr.judge(t)
 	if len(books.Changes) != len(work) {
 		t.Errorf("%d changes in the books, %d statements", len(books.Changes), len(work))
