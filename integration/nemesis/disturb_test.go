@@ -205,7 +205,9 @@ func (r *round) moveLeaders(ctx context.Context, target int) error {
 	for i := range r.kafka.Brokers {
 		replicas = append(replicas, r.kafka.Brokers[(target+i)%3].ID)
 	}
-	bounds, err := r.reader.Bounds(ctx, r.prefix)
+	reader := *r.reader
+	reader.Patience = 0 // other disturbances are due
+	bounds, err := reader.Bounds(ctx, r.prefix)
 	if err != nil || len(bounds) == 0 {
 		return err
 	}

@@ -122,6 +122,7 @@ func (r *round) prepare(t *testing.T) {
 	}
 	r.began = time.Now()
 	r.sampler = &sampler{url: r.database.URL(), slot: r.slot, prefix: r.prefix, reader: topics.NewReader(r.kafka.Bootstrap()), began: r.began}
+	r.sampler.reader.Patience = 0 // the sooner the ends are known, the more a sample tells
 	r.tell("seed %d: PostgreSQL %d, %d partitions, %d tables, --wait %t", r.seed, r.version, r.partitions, len(r.workload.active), r.wait)
 	args := []string{"run"}
 	if r.wait {

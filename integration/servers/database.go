@@ -110,7 +110,7 @@ func (d *Database) onServer(t testing.TB, statement string) {
 // drop ends what still uses the database, and removes its slots and itself. A server that the test left stopped has
 // nothing to clean.
 func (d *Database) drop(t testing.TB) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // a checkpoint may take long
 	defer cancel()
 	c, err := pgx.Connect(ctx, d.Server.URL("postgres"))
 	if err != nil {

@@ -37,7 +37,15 @@ func (r *Reader) metadata(ctx context.Context, prefix string) ([]kafka.Topic, er
 }
 
 // Bounds tells where the partitions of the topics whose names begin with prefix and a dot start and end.
-func (r *Reader) Bounds(ctx context.Context, prefix string) ([]Partition, error) {
+func (r *Reader) Bounds(ctx context.Context, prefix string) (bounds []Partition, err error) {
+	err = r.patiently(ctx, func() error {
+		bounds, err = r.boundsNow(ctx, prefix)
+		return err
+	})
+	return bounds, err
+}
+
+func (r *Reader) boundsNow(ctx context.Context, prefix string) ([]Partition, error) {
 	found, err := r.metadata(ctx, prefix)
 	if err != nil {
 		return nil, err

@@ -42,12 +42,16 @@ type Partition struct {
 
 // A Reader reads from a cluster.
 type Reader struct {
+	// Patience is how long it asks again when an answer may heal by itself: a partition has no leader for a moment, or a
+	// broker does not know of it yet. The context bounds it as well.
+	Patience time.Duration
+
 	client *kafka.Client
 }
 
 // NewReader returns a reader for the cluster behind these addresses. Close ends its connections.
 func NewReader(brokers []string) *Reader {
-	return &Reader{client: &kafka.Client{
+	return &Reader{Patience: time.Minute, client: &kafka.Client{
 		Addr:    kafka.TCP(brokers...),
 		Timeout: time.Minute,
 		// The time to live is the time-out of a question as well (transport.go, discover), which a busy machine needs.
@@ -81,16 +85,35 @@ func (r *Reader) ReadAll(ctx context.Context, prefix string) ([]Partition, error
 // Each calls f with each record of a partition from the offset start up to the offset end, exclusively.
 func (r *Reader) Each(ctx context.Context, topic string, partition int, start, end int64, f func(Record) error) error {
 	for next := start; next < end; {
-		after, err := r.fetch(ctx, topic, partition, next, end, f)
+		err := r.patiently(ctx, func() (err error) {
+			next, err = r.fetch(ctx, topic, partition, next, end, f)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("read %s/%d at %d: %w", topic, partition, next, err)
 		}
-		next = after
 	}
 	return nil
 }
 
-// fetch asks once, and returns the offset to go on with.
+// patiently asks again while the answer may heal.
+func (r *Reader) patiently(ctx context.Context, ask func() error) error {
+	for deadline := time.Now().Add(r.Patience); ; {
+		err := ask()
+		var code kafka.Error
+		if err == nil || !errors.As(err, &code) || !code.Temporary() || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+		r.Close() // what is known of the leaders is old
+	}
+}
+
+// fetch asks once, and returns the offset to go on with, also with an error.
 func (r *Reader) fetch(ctx context.Context, topic string, partition int, from, end int64, f func(Record) error) (int64, error) {
 	res, err := r.client.Fetch(ctx, &kafka.FetchRequest{
 		Topic: topic, Partition: partition, Offset: from,
@@ -111,7 +134,7 @@ func (r *Reader) fetch(ctx context.Context, topic string, partition int, from, e
 				break
 			}
 			if err != nil {
-				return from, err
+				return next, err
 			}
 			if rec.Offset < next || rec.Offset >= end { // a batch may begin before what was asked for
 				continue
@@ -122,10 +145,10 @@ func (r *Reader) fetch(ctx context.Context, topic string, partition int, from, e
 			}
 			out, err := keep(topic, partition, rec)
 			if err != nil {
-				return from, err
+				return next, err
 			}
 			if err := f(out); err != nil {
-				return from, err
+				return next, err
 			}
 		}
 	}
