@@ -165,6 +165,7 @@ func TestHoldSettings(t *testing.T) {
 					t.Fatalf("the list is %q", got)
 				}
 			}
+			expectEnd(t, tr.command(t, role, "hold", "on"), 1, witness+" does not stream")
 			expectEnd(t, tr.command(t, role, "check"), 0, "warning hold: "+witness+" is not in synchronous_standby_names (empty)", "roles whose commits do not wait (synchronous_commit local or off): "+app)
 
 			s := startStandby(t, role, witness)
@@ -175,6 +176,13 @@ func TestHoldSettings(t *testing.T) {
 				t.Fatalf("the list is %q, want %q", got, want)
 			}
 			expectEnd(t, tr.command(t, tr.URL(), setup...), 0, "nothing to do")
+			expectEnd(t, tr.command(t, tr.URL(), "hold", "off"), 0, "and is empty", "no session waited")
+			if version > 14 {
+				expectEnd(t, tr.command(t, role, "hold", "on"), 0, "hold is on: synchronous_standby_names is "+want)
+			}
+			for range 2 {
+				expectEnd(t, tr.command(t, tr.URL(), "hold", "on"), 0, "hold is on: synchronous_standby_names is "+want)
+			}
 			awaitIt(t, look, "select sync_state = 'sync' from pg_stat_replication where application_name = $1", witness)
 			startCommit(t, tr.URL()).isThrough(t, 20*time.Second)
 			givesUp := "ok      hold: the run may give hold up"

@@ -144,7 +144,12 @@ func TestSetupWithoutSuperuser(t *testing.T) {
 				"failed   replica identity of public.foreign_to_me", "skipped  publication of public.foreign_to_me",
 				"failed   slot "+tr.slot, "setup is not complete, 5 statements are left")
 			_, left, _ := strings.Cut(r.Stdout, "-- What is left")
+			tr.Exec(t, "select pgwitness.set_actor('u')") // it is there, and a superuser's after the script
 			runScript(t, tr.Connect(t), "--"+left)
+			if got := tr.Text(t, `select bool_and(rolsuper) from pg_roles where oid in
+				(select proowner from pg_proc where pronamespace = 'pgwitness'::regnamespace union select nspowner from pg_namespace where nspname = 'pgwitness')`); got != "true" {
+				t.Error("not all of schema pgwitness is a superuser's")
+			}
 			expectEnd(t, tr.command(t, tr.URLAs(owner, rolePassword), setup...), 0, "nothing to do")
 		})
 	}

@@ -21,7 +21,11 @@ func (p *plan) planSchema(s *survey) *step {
 func (p *plan) planTriggers(s *survey, w setupWish, schema *step) {
 	t := &s.triggers
 	if !t.trusted {
-		p.refuse("give it to a superuser, and revoke CREATE on it and drop what else is in it: see \\dn+ "+ownSchema+" and \\df+ "+ownSchema+".*",
+		mend := "give it to a superuser"
+		if list := s.takeOver(); len(list) > 0 {
+			mend = strings.Join(list, "; ") + ";  -- as superuser"
+		}
+		p.refuse(mend+", and revoke CREATE on it and drop what else is in it: see \\dn+ "+ownSchema+" and \\df+ "+ownSchema+".*",
 			"schema %s (owner %s) can be changed by others, whose functions the event triggers would run as superuser", ownSchema, displayPart(t.owner))
 	}
 	missing := t.missing(w.publication)

@@ -199,12 +199,14 @@ func holdOff(ctx context.Context, conn *pgx.Conn, name string) (former string, e
 // the commits of the whole cluster would hang.
 func holdOn(ctx context.Context, conn *pgx.Conn, name string) error {
 	var streaming bool
-	err := conn.QueryRow(ctx, "select exists (select from pg_stat_replication where application_name = $1 and state = 'streaming')", name).Scan(&streaming)
+	err := conn.QueryRow(ctx, `
+		select exists (select from pg_stat_replication r join pg_replication_slots s on s.active_pid = r.pid
+		                where s.slot_name = $1 and r.application_name = $1 and r.state = 'streaming')`, name).Scan(&streaming)
 	if err != nil {
 		return fmt.Errorf("look whether %s streams: %w", name, err)
 	}
 	if !streaming {
-		return fmt.Errorf("%s does not stream: every commit would wait without end", name)
+		return fmt.Errorf("%s does not stream (or the role may not see it: pg_read_all_stats), and every commit would hang: start pgwitness run --hold first", name)
 	}
 	former, source, err := readStandbys(ctx, conn)
 	if err != nil {

@@ -23,10 +23,14 @@ It needs a superuser, or a role with ALTER SYSTEM on synchronous_standby_names (
 and EXECUTE on pg_reload_conf: the one of pgwitness run has them after setup --hold. When no connection
 is left, superusers still get in. Hold is on again after pgwitness setup --hold --apply.`
 
+const holdOnLong = `Puts the witness (--slot with _witness) into synchronous_standby_names, so that every commit of the
+cluster waits for it, beside the other standbys of the list. It must be streaming: start pgwitness run
+--hold first. What else hold needs is the business of pgwitness setup --hold, which does this too.`
+
 func newHoldCommand(cfg *config) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hold",
-		Short: "Free the commits that wait for pgwitness",
+		Short: "Free the commits that wait for pgwitness, or let them wait",
 		Args:  noArguments,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -37,22 +41,44 @@ func newHoldCommand(cfg *config) *cobra.Command {
 		Example: "  pgwitness hold off --source postgres://postgres@db/postgres",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runHoldOff(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return switchHold(cmd.Context(), cfg, "off", cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}, &cobra.Command{
+		Use:   "on",
+		Short: "Let the commits of the cluster wait for pgwitness, which must be streaming",
+		Long:  holdOnLong,
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return switchHold(cmd.Context(), cfg, "on", cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	})
 	return cmd
 }
 
-func runHoldOff(ctx context.Context, cfg *config, stdout, stderr io.Writer) error {
+func switchHold(ctx context.Context, cfg *config, to string, stdout, stderr io.Writer) error {
 	name := witnessName(cfg.Source.Slot)
 	if name == "" {
 		return usagef("--slot %s is longer than %d bytes: it has no witness", cfg.Source.Slot, longestHeldSlot)
 	}
-	conn, err := connect(ctx, cfg, "hold off", stderr)
+	conn, err := connect(ctx, cfg, "hold "+to, stderr)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
+	if to == "off" {
+		return runHoldOff(ctx, conn, name, stdout)
+	}
+	if err := holdOn(ctx, conn, name); err != nil {
+		return explainHold(err)
+	}
+	now, _, err := readStandbys(ctx, conn)
+	if err == nil {
+		fmt.Fprintf(stdout, "hold is on: synchronous_standby_names is %s\n", listText(now))
+	}
+	return err
+}
+
+func runHoldOff(ctx context.Context, conn *pgx.Conn, name string, stdout io.Writer) error {
 	waited, err := waitingSessions(ctx, conn)
 	if err != nil {
 		return err

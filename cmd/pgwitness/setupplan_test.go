@@ -143,7 +143,7 @@ func TestSetupScripts(t *testing.T) {
 		}(), wish("billing.invoice")},
 		{"schema-of-others", func() *survey {
 			s := shop(180000)
-			s.triggers.owner, s.triggers.trusted = "mallory", false
+			s.triggers.owner, s.triggers.ours, s.triggers.trusted = "mallory", false, false
 			return s
 		}(), wish("billing.invoice")},
 		{"everything-wrong", func() *survey {

@@ -1,6 +1,6 @@
 note: role pgwitness gets no password: give it one with psql's \password, or allow it in pg_hba.conf without
 wrong: schema pgwitness (owner mallory) can be changed by others, whose functions the event triggers would run as superuser
-  mend: give it to a superuser, and revoke CREATE on it and drop what else is in it: see \dn+ pgwitness and \df+ pgwitness.*
+  mend: alter schema pgwitness owner to current_user; alter function pgwitness.set_actor(jsonb) owner to current_user; alter function pgwitness.set_actor(text, text, text, text, text) owner to current_user;  -- as superuser, and revoke CREATE on it and drop what else is in it: see \dn+ pgwitness and \df+ pgwitness.*
 -- pgwitness setup, database shop, PostgreSQL 18.1.
 -- Run it with psql as it stands, or let `pgwitness setup --apply` do it. What is done is not printed again.
 -- Already as it should be: 4 of 10 parts.
