@@ -472,13 +472,12 @@ as $pgwitness$
 -- The same for the usual words. What is null stays out. A literal without a type is text: set_actor('{"user_id": "u_42"}')
 -- comes here, and means the object.
 declare
-  space constant text := concat(' ', chr(9), chr(10), chr(13));
   words jsonb;
 begin
   if coalesce(reason, ticket, request_id, approval) is not null then
     words := jsonb_strip_nulls(jsonb_build_object(
       'user_id', user_id, 'reason', reason, 'ticket', ticket, 'request_id', request_id, 'approval', approval));
-  elsif left(ltrim(user_id, space), 1) = '{' then
+  elsif left(ltrim(user_id, ' ' || chr(9) || chr(10) || chr(13)), 1) = '{' then
     words := user_id::jsonb;
   elsif user_id is not null then
     words := jsonb_build_object('user_id', user_id);
