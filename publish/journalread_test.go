@@ -74,15 +74,15 @@ func TestJournalLookUp(t *testing.T) {
 	var all []pglogrepl.LSN
 	pos := pglogrepl.LSN(5)
 	var j *testJournal
-	for round := range 8 {
+	for round := range 6 {
 		if j != nil {
 			j.Close()
 		}
 		j = openJournal(t, cfg)
-		if round > 5 {
+		if round > 3 {
 			continue // markers are the last that there is
 		}
-		for range random.IntN(12) {
+		for range random.IntN(10) {
 			pos += pglogrepl.LSN(1 + random.IntN(3))
 			all = append(all, pos)
 			j.append(t, 1, pos)
