@@ -160,20 +160,29 @@ func covered(t *testing.T, r *recording, events []event) {
 	}
 }
 
-// TestBytewise feeds single bytes, from a buffer that is used again.
+// TestBytewise feeds single bytes, from a buffer that is used again; but where a long body or a blank has nothing to tell,
+// most of it at once.
 func TestBytewise(t *testing.T) {
 	for _, version := range versions {
 		r := readRecording(t, version)
 		s := r.scanner(t, r.start)
 		var got []event
 		see := collect(&got)
-		one := make([]byte, 1)
-		for i := range r.wal {
-			one[0] = r.wal[i]
-			if err := s.scan(r.start+pglogrepl.LSN(i), one, see); err != nil {
+		buffer := make([]byte, r.segment)
+		for at := r.start; len(r.from(at)) > 0; {
+			n := 1
+			switch deep := int(s.left) - 100; {
+			case at < s.blank:
+				n = max(1, int(s.blank-at)-100)
+			case s.have == recordHeader && deep > 0 && at%pageSize > 100:
+				n = max(1, min(deep, pageSize-int(at%pageSize)-100))
+			}
+			copy(buffer, r.from(at)[:n])
+			if err := s.scan(at, buffer[:n], see); err != nil {
 				t.Fatal(err)
 			}
-			one[0] = 0xA5
+			clear(buffer[:n])
+			at += pglogrepl.LSN(n)
 		}
 		if !slices.Equal(got, r.all(t)) {
 			t.Errorf("%d: other events than from one chunk", version)
@@ -274,8 +283,8 @@ func TestResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			boundary := s.boundary()
-			if boundary > r.start+pglogrepl.LSN(stop) && s.blank != boundary && boundary%alignment != 0 {
-				t.Fatalf("%d: stopped at %d, the boundary is %s", version, stop, boundary)
+			if boundary%alignment != 0 {
+				t.Fatalf("%d: stopped after %d bytes, the boundary is %s", version, stop, boundary)
 			}
 			page := boundary &^ (pageSize - 1)
 			err := r.scanner(t, page).scan(page, r.from(page), func(e event) error {

@@ -210,6 +210,7 @@ func TestImpossible(t *testing.T) {
 	}{
 		"magic of another version": {patch(0x5002000, 0x16), "page at 0/5002000 has the magic number D116, and that of PostgreSQL 18 is D118"},
 		"magic of zeros":           {patch(0x5000000, make([]byte, 40)...), "page at 0/5000000 has the magic number 0000"},
+		"page of zeros":            {patch(0x5004000, make([]byte, 24)...), "page at 0/5004000 has the magic number 0000"},
 		"page of elsewhere":        {patch(0x5002008, 0, 0x40), "page at 0/5002000 says that it is the one at 0/5004000"},
 		"long header elsewhere":    {patch(0x5002002, 2), "page at 0/5002000 has the flags 0002"},
 		"short header first":       {patch(0x5000002, 0), "page at 0/5000000 has the flags 0000"},
