@@ -196,7 +196,7 @@ func TestBytewise(t *testing.T) {
 // TestEveryCut cuts the WAL at each position: the chunk before the cut and the one behind it tell the same as the two in
 // one. Each pair lies in a window, from whose start the scanner is set up as it was there.
 func TestEveryCut(t *testing.T) {
-	const window = 1024
+	const window = 256
 	for _, version := range versions {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			t.Parallel()
@@ -276,7 +276,7 @@ func TestResume(t *testing.T) {
 	for _, version := range versions {
 		r := readRecording(t, version)
 		all := r.all(t)
-		for stop := 1; stop < len(r.wal); stop += 49999 {
+		for stop := 1; stop < len(r.wal); stop += 99991 {
 			var got []event
 			s := r.scanner(t, r.start)
 			if err := s.scan(r.start, r.wal[:stop], collect(&got)); err != nil {
