@@ -12,7 +12,7 @@ import (
 )
 
 const statusLong = `Shows where the trail stands: the slot, how far it is behind in bytes and seconds, how much log the
-server keeps for it, what is published, and how many records the topics hold. They are counted by
+server keeps for it, what is published, whose changes are known, and how many records the topics hold. They are counted by
 offsets, of which each start of run takes one in every partition.`
 
 // A trailStatus is what status shows; its JSON names are stable.
@@ -21,6 +21,7 @@ type trailStatus struct {
 	Server      string        `json:"server_version"`
 	Slot        slotStatus    `json:"slot"`
 	Publication publishStatus `json:"publication"`
+	Who         whoStatus     `json:"who"`
 	Topics      []topicStatus `json:"topics,omitempty"`
 	Kafka       string        `json:"kafka_error,omitempty"`
 }
@@ -118,6 +119,10 @@ func statusOf(s *survey, cfg *config) *trailStatus {
 		Server:      s.versionText,
 		Slot:        slotStatus{Name: cfg.Source.Slot},
 		Publication: publishStatus{Name: cfg.Source.Publication, Exists: s.publication != nil, Tables: []tableStatus{}},
+		Who:         whoStatus{Hold: s.hold.word()},
+	}
+	if st.Who.Hold != "none" {
+		st.Who.Witness = s.hold.name
 	}
 	if k := s.slot; k != nil {
 		st.Slot = slotStatus{
@@ -175,7 +180,7 @@ func (st *trailStatus) readTopics(ctx context.Context, cfg *config) error {
 		}
 		st.Topics = append(st.Topics, topic)
 	}
-	return nil
+	return st.Who.readCoverage(ctx, c, cfg, topics, all)
 }
 
 func (st *trailStatus) write(w io.Writer) error {
@@ -210,6 +215,17 @@ func (st *trailStatus) write(w io.Writer) error {
 	}
 	for _, t := range st.Publication.Tables {
 		line("", "%s, identity %s", displayName(t.Schema, t.Table), t.Identity)
+	}
+	switch w := st.Who; w.Hold {
+	case "on":
+		line("hold", "on: every commit waits for %s", w.Witness)
+	case "off":
+		line("hold", "off: no commit waits for %s", w.Witness)
+	case "hanging":
+		line("hold", "EVERY COMMIT HANGS: %s is not there; pgwitness hold off frees them", w.Witness)
+	}
+	if text := st.Who.text(); text != "" {
+		line("attributed", "%s", text)
 	}
 	st.writeTopics(line)
 	_, err := io.WriteString(w, b.String())

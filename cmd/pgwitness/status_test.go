@@ -33,6 +33,10 @@ func TestStatus(t *testing.T) {
 				{"pgwitness.billing.invoice", []partitionStatus{{0, 0, 7, 7}, {1, 5, 10, 5}}},
 				{"pgwitness.control", []partitionStatus{{0, 0, 3, 3}}},
 			}
+			if tt.name == "active" {
+				st.Who.Hold, st.Who.Witness = "on", "pgwitness_witness"
+				st.Who.count(counted)
+			}
 			var b strings.Builder
 			if err := st.write(&b); err != nil {
 				t.Fatal(err)
@@ -44,6 +48,15 @@ func TestStatus(t *testing.T) {
 			golden(t, "status/"+tt.name+".golden", b.String()+string(raw)+"\n")
 		})
 	}
+}
+
+// counted is what the control topic has of a day: two counts of its last hour, and what is not one.
+var counted = []tailRecord{
+	{millis: 1_700_000_000_000, value: []byte(`{"op":"coverage","observed":{"evidence":{"none":{"transactions":9,"changes":99}}}}`)},
+	{millis: 1_700_086_000_000, value: []byte(`{"op":"coverage","observed":{"evidence":{"hold":{"transactions":5,"changes":900},"none":{"transactions":1,"changes":1}}}}`)},
+	{millis: 1_700_086_030_000, value: []byte(`{"op":"bound"}`)},
+	{millis: 1_700_086_060_000, value: []byte(`{"op":"coverage","observed":{"evidence":{"hold":{"transactions":1,"changes":1},"context":{"transactions":2,"changes":97},"context-unverified":{"transactions":1,"changes":1}}}}`)},
+	{millis: 1_700_086_070_000, value: []byte(`{"op":"stopped"}`)},
 }
 
 func TestBytesText(t *testing.T) {
