@@ -326,3 +326,16 @@ func TestPrefixOfAnotherSlot(t *testing.T) {
 	}
 	tr.expectOnce(t, inserts(1, 2))
 }
+
+// TestTopicOfAnotherDatabase: a table is given a topic that has another database's records.
+func TestTopicOfAnotherDatabase(t *testing.T) {
+	first, second := delivered(t, 2), newTrail(t, 18)
+	second.Exec(t, "create table t (id int primary key)")
+	second.setup(t, "public.*")
+	second.insert(t, 1, 1)
+	second.settings = []string{"PGWITNESS_TOPICS_NAMES=public.t=" + first.prefix + ".public.t"}
+	second.refused(t, regexp.QuoteMeta(first.prefix+".public.t")+`.* holds record .* of another database`)
+	first.insert(t, 3, 3)
+	first.catchUp(t, time.Minute)
+	first.expectOnce(t, inserts(1, 2, 3))
+}

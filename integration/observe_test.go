@@ -65,6 +65,24 @@ func observations(t *testing.T, version int) {
 	}
 }
 
+// TestEventTriggersAreWatched: who disables or drops an event trigger is not told by it.
+func TestEventTriggersAreWatched(t *testing.T) {
+	t.Parallel()
+	tr := newTrail(t, 18)
+	tr.Exec(t, "create table a (id int primary key)")
+	tr.setup(t, "public.*")
+	run := tr.run(t)
+	tr.awaitObservations(t, "observed")
+	one, other := tr.Text(t, "select min(evtname) from pg_event_trigger"), tr.Text(t, "select max(evtname) from pg_event_trigger")
+	tr.Exec(t, "alter event trigger "+one+" disable", "drop event trigger "+other)
+	tr.awaitObservations(t,
+		fmt.Sprintf(`event_trigger {"change":"changed","name":"%s","was":"always","now":"disabled"}`, one),
+		fmt.Sprintf(`event_trigger {"change":"dropped","name":"%s","was":"always"}`, other))
+	if r := run.Stop(t, 10*time.Second); r.Code != 0 {
+		t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
+	}
+}
+
 // observations lists what runs have seen: the op and what was observed.
 func (tr *trail) observations(t *testing.T) []string {
 	t.Helper()

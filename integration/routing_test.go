@@ -86,6 +86,51 @@ func TestPartitionedChange(t *testing.T) {
 	tr.expectOnce(t, want)
 }
 
+// TestPartitionCountChange: topics.partitions is changed. Topics that exist keep their partitions, new ones get as many as it
+// says.
+func TestPartitionCountChange(t *testing.T) {
+	t.Parallel()
+	tr := newProxiedTrail(t, 18)
+	tr.Exec(t, "create table a (id int primary key)", "create table b (id int primary key)")
+	tr.setup(t, "public.a")
+	var want []string
+	n := 0
+	work := func(tables ...string) func() {
+		return func() {
+			for range 6 {
+				n++
+				for _, table := range tables {
+					tr.Exec(t, fmt.Sprintf("insert into %s values (%d)", table, n))
+					want = append(want, fmt.Sprintf(`insert public.%s - -> {"id":%d}`, table, n))
+				}
+			}
+		}
+	}
+	tr.settings = []string{"PGWITNESS_TOPICS_PARTITIONS=2"}
+	tr.crashUnconfirmed(t, work("a"))
+	work("a")()
+	tr.setup(t, "public.*")
+	for _, partitions := range []string{"5", "1"} {
+		work("a", "b")()
+		tr.settings = []string{"PGWITNESS_TOPICS_PARTITIONS=" + partitions}
+		tr.crashUnconfirmed(t, work("a", "b"))
+		tr.expectOnce(t, want)
+	}
+	tr.catchUp(t, time.Minute)
+	tr.expectOnce(t, want)
+	widths := make(map[string]int)
+	bounds, err := tr.reader.Bounds(t.Context(), tr.prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range bounds {
+		widths[p.Topic]++
+	}
+	if a, b := widths[tr.prefix+".public.a"], widths[tr.prefix+".public.b"]; a != 2 || b != 5 {
+		t.Errorf("the topics have %d and %d partitions", a, b)
+	}
+}
+
 // TestPrimaryKeyChange: another primary key under a full replica identity moves the rows to other partitions.
 func TestPrimaryKeyChange(t *testing.T) {
 	t.Parallel()

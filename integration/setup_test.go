@@ -98,6 +98,13 @@ func TestSetup(t *testing.T) {
 			if got := catalogue(); got != made {
 				t.Errorf("the script made %s, want %s", got, made)
 			}
+			powers := tr.Text(t, `select concat_ws(' ', rolcanlogin, rolreplication, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls,
+				pg_has_role(rolname, 'pg_read_all_stats', 'usage'), (select count(*) from pg_auth_members where member = r.oid),
+				(select count(*) from pg_class where relnamespace::regnamespace::text !~ '^(pg_|information_schema)' and has_table_privilege(r.oid, oid, 'select')))
+				from pg_roles r where rolname = $1`, tr.slot)
+			if powers != "t t f f f f t 1 0" {
+				t.Errorf("the role may %s", powers)
+			}
 			expectEnd(t, tr.command(t, tr.URL(), append(setup, "--apply")...), 0, "nothing to do")
 			expectEnd(t, tr.command(t, tr.URL(), "setup", "--role", tr.slot), 0, "Nothing is left to do")
 
