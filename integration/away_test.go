@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pgwitness/integration/product"
+	"pgwitness/integration/proxy"
 	"pgwitness/integration/servers"
 )
 
@@ -295,4 +296,23 @@ func TestHalfOpen(t *testing.T) {
 	t.Logf("noticed after %s", time.Since(start).Round(time.Second))
 	tr.catchUp(t, time.Minute)
 	tr.expectOnce(t, inserts(1, 2, 3))
+}
+
+// TestReasonOfAnEnd: PostgreSQL's connection breaks while Kafka is being waited for. What is told is what broke.
+func TestReasonOfAnEnd(t *testing.T) {
+	t.Parallel()
+	postgres := servers.StartPostgres(t, 18, "wal_sender_timeout=5s") // a status every 1.7 seconds: the break shows soon
+	tr := proxied(t, newTrailOn(t, postgres, servers.SharedKafka(t)))
+	tr.Exec(t, "create table t (id int primary key)")
+	tr.setup(t, "public.*")
+	for _, b := range tr.brokers {
+		b.Set(proxy.Silent)
+	}
+	run := tr.run(t)
+	awaitLog(t, run, holds)
+	tr.source.Cut()
+	r := run.Wait(t, time.Minute)
+	if last := lastLine(r.Stderr); r.Code != 1 || !strings.Contains(last, "replication connection") || strings.Contains(last, "kafka.brokers") {
+		t.Errorf("exit code %d: %s", r.Code, last)
+	}
 }

@@ -139,7 +139,7 @@ func session(ctx context.Context, cfg *config, what order, m *monitor, who *atte
 	if err != nil {
 		who.stop(context.WithoutCancel(ctx), slot, err)
 		end := slot.Close(context.WithoutCancel(ctx))
-		return cmp.Or(asked(ctx, err, log), end)
+		return cmp.Or(asked(ctx, reasonOf(reading, err), log), end)
 	}
 	m.sink.Store(kafka)
 	defer m.sink.Store(nil)
@@ -150,10 +150,15 @@ func session(ctx context.Context, cfg *config, what order, m *monitor, who *atte
 	if err == nil && (what.until == 0 || what.until > slot.Start()) {
 		err = carry(reading, slot, kafka, what.until, seen)
 	}
+	return finish(ctx, ending{cfg, slot, kafka, watch, who}, asked(ctx, reasonOf(reading, err), log), log)
+}
+
+// reasonOf replaces what the end of the reading made of a step by what ended the reading.
+func reasonOf(reading context.Context, err error) error {
 	if cause := context.Cause(reading); cause != nil && errors.Is(err, context.Canceled) {
-		err = cause // of those that end the reading, stop's is the one that says why
+		return cause
 	}
-	return finish(ctx, ending{cfg, slot, kafka, watch, who}, asked(ctx, err, log), log)
+	return err
 }
 
 // openSink opens the delivery of what comes out of the slot.
