@@ -124,7 +124,7 @@ func (k *Kafka) ready() error {
 func (k *Kafka) await(b *Broker) error {
 	var ended error
 	err := until(startTime, func() error {
-		if c, ok := b.instance.(*child); ok && !c.process.Running() {
+		if c, ok := b.instance.(*child); ok && !c.running() {
 			ended = errors.New("it ended")
 			return nil
 		}
@@ -147,7 +147,7 @@ func (k *Kafka) ask(b *Broker) error {
 	}
 	alive := 0
 	for _, other := range k.Brokers {
-		if o, ok := other.instance.(*child); !ok || o.process.Running() {
+		if o, ok := other.instance.(*child); !ok || o.running() {
 			alive++
 		}
 	}
@@ -177,15 +177,22 @@ func (b *Broker) Start(t testing.TB) {
 	}
 }
 
-// Start starts the brokers that do not run, together, and waits until all answer. Brokers that cannot agree in time, on
-// a busy machine, give up by themselves; they are started again.
+// Start starts the brokers that do not run, together, and waits until all answer.
 func (k *Kafka) Start(t testing.TB) {
 	t.Helper()
+	if err := k.start(); err != nil {
+		t.Fatalf("start the brokers: %v", err)
+	}
+}
+
+// start starts the brokers that do not run. Brokers that cannot agree in time, on a busy machine, give up by themselves;
+// they are started again, a few times.
+func (k *Kafka) start() error {
 	var err error
-	for deadline := time.Now().Add(4 * startTime); time.Now().Before(deadline); {
+	for range 5 {
 		err = nil
 		for _, b := range k.Brokers {
-			if c, ok := b.instance.(*child); !ok || !c.process.Running() {
+			if c, ok := b.instance.(*child); !ok || !c.running() {
 				err = errors.Join(err, b.instance.start())
 			}
 		}
@@ -193,10 +200,10 @@ func (k *Kafka) Start(t testing.TB) {
 			err = k.ready()
 		}
 		if err == nil {
-			return
+			return nil
 		}
 	}
-	t.Fatalf("start the brokers: %v", err)
+	return err
 }
 
 // Stop shuts the broker down in order.

@@ -79,12 +79,8 @@ func localKafka(brokers int, properties []string) (*Kafka, error) {
 	for _, n := range nodes {
 		b := &Broker{ID: n.id, Address: n.broker, instance: &child{data: n.dir, command: n.command(brokers)}}
 		k.Brokers = append(k.Brokers, b)
-		if err := b.instance.start(); err != nil {
-			k.remove()
-			return nil, err
-		}
 	}
-	if err := k.ready(); err != nil {
+	if err := k.start(); err != nil {
 		k.remove()
 		return nil, err
 	}

@@ -19,8 +19,10 @@ type child struct {
 	process *process.Process
 }
 
+func (c *child) running() bool { return c.process != nil && c.process.Running() }
+
 func (c *child) start() error {
-	if c.process != nil && c.process.Running() {
+	if c.running() {
 		return errors.New("it runs already")
 	}
 	p, err := process.Start(c.command)
@@ -51,7 +53,7 @@ func (c *child) output() string {
 }
 
 func (c *child) remove() {
-	if c.process != nil && c.process.Running() {
+	if c.running() {
 		c.process.Kill()
 	}
 	os.RemoveAll(c.data)
