@@ -6,11 +6,15 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // definition changes tables while others write to them.
 func (s *session) definition(ctx context.Context) error {
-	if err := s.connect(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	if err := s.endPrepared(ctx, 500*time.Millisecond); err != nil {
 		return err
 	}
 	switch s.random.IntN(8) {

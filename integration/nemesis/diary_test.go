@@ -36,6 +36,7 @@ type page struct {
 var pages = map[string]bool{
 	"started": true, "stopped": true, "routing": true, "bound": true, "observed": true,
 	"publication": true, "identity": true, "baseline_broken": true, "privilege": true, "unexamined": true,
+	"coverage": true, "hold": true,
 }
 
 func (d *diary) note(raw topics.Record) error {

@@ -58,6 +58,9 @@ func (r *round) disturb(t *testing.T, d disturbance) (end func()) {
 		return r.disturbPostgres(t, d)
 	case killBroker, killAllBrokers, pauseBroker, pauseAll, moveLeaders:
 		return r.disturbBrokers(t, d)
+	case endWitness, endSessions, endWaiting, cancelOne:
+		r.disturbSessions(t, d)
+		return nil
 	}
 	return r.disturbNet(d)
 }
@@ -74,7 +77,10 @@ func (r *round) disturbWitness(t *testing.T, d disturbance) func() {
 		return func() { i.Signal(syscall.SIGCONT) }
 	case takeover:
 		zombie := s.abandon()
-		taken := r.endWalsender(t)
+		taken := r.endWalsender(t, r.slot)
+		if r.hold {
+			r.endWalsender(t, r.witness())
+		}
 		return func() { s.wake(zombie, taken) }
 	case killAtAnswer, killAtAsking:
 		hold := proxy.CatchRequest
@@ -132,18 +138,34 @@ func (r *round) disturbPostgres(t *testing.T, d disturbance) func() {
 		p.Pause(t)
 		return func() { p.Resume(t) }
 	case endWalsender:
-		r.endWalsender(t)
+		r.endWalsender(t, r.slot)
 	}
 	return nil
 }
 
-// endWalsender ends the session that holds the slot, and reports whether there was one.
-func (r *round) endWalsender(t *testing.T) bool {
+// disturbSessions ends sessions under hold.
+func (r *round) disturbSessions(t *testing.T, d disturbance) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	switch d.what {
+	case endWitness:
+		r.endWalsender(t, r.witness())
+	case endSessions:
+		r.endSessions(ctx)
+	case endWaiting:
+		r.endOne(ctx, "pg_terminate_backend")
+	case cancelOne:
+		r.endOne(ctx, "pg_cancel_backend")
+	}
+}
+
+// endWalsender ends the session that holds a slot, and reports whether there was one.
+func (r *round) endWalsender(t *testing.T, slot string) bool {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	ended := false
 	err := r.ask(ctx, func(c *pgx.Conn) error {
-		return c.QueryRow(ctx, "select coalesce(pg_terminate_backend(active_pid), false) from pg_replication_slots where slot_name = $1", r.slot).Scan(&ended)
+		return c.QueryRow(ctx, "select coalesce(pg_terminate_backend(active_pid), false) from pg_replication_slots where slot_name = $1", slot).Scan(&ended)
 	})
 	if err != nil {
 		r.tell("pg_terminate_backend: %v", err)

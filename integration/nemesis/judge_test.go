@@ -24,8 +24,12 @@ func (r *round) judge(t *testing.T) []string {
 	t.Helper()
 	var books *ledger.Books
 	var booked []string
+	actors := &identification{hold: r.hold, acknowledged: r.workload.succeed, enders: r.workload.enders}
 	err := r.ask(t.Context(), func(c *pgx.Conn) (err error) {
 		if booked, err = bookedMessages(t.Context(), c); err != nil {
+			return err
+		}
+		if actors.makers, err = readMakers(t.Context(), c); err != nil {
 			return err
 		}
 		books, err = ledger.ReadBooks(t.Context(), c, r.slot+"_audit")
@@ -49,23 +53,25 @@ func (r *round) judge(t *testing.T) []string {
 	for _, p := range bounds {
 		err := r.reader.Each(t.Context(), p.Topic, p.ID, p.Start, p.End, func(raw topics.Record) error {
 			switch strings.TrimPrefix(p.Topic, r.prefix+".") {
+			case "who":
+				return nil // what it says stands in the other records
 			case "control":
 				rec, err := ledger.Parse(raw)
 				if err == nil && rec.Tx.XID != 0 {
 					v.NoteMessage(rec) // of an event trigger of setup's
 				}
-				return errors.Join(err, diary.note(raw))
+				return errors.Join(err, diary.note(raw), actors.note(raw))
 			case "message":
 				rec, err := messages.note(raw)
 				v.NoteMessage(rec)
-				return err
+				return errors.Join(err, actors.note(raw))
 			}
 			rec, err := ledger.Parse(raw)
 			if err == nil {
 				v.Note(rec)
 				timing.note(rec)
 			}
-			return err
+			return errors.Join(err, actors.note(raw))
 		})
 		if err != nil {
 			return []string{err.Error()}
@@ -82,10 +88,12 @@ func (r *round) judge(t *testing.T) []string {
 	faults = append(faults, timing.early(r.sampler.samples)...)
 	faults = append(faults, messages.judge(booked)...)
 	faults = append(faults, diary.judge(r.supervisor.woken == 0)...)
+	faults = append(faults, actors.judge()...)
 	faults = append(faults, r.rebuild(t.Context())...)
 	r.tell("%d changes in %d transactions, %d samples, %d starts", len(books.Changes), len(books.Commits),
 		len(r.sampler.samples), len(r.supervisor.all))
-	r.changes = len(books.Changes)
+	r.changes, r.actors = len(books.Changes), actors.counts()
+	r.tell("of the transactions are %s; %d were seen to succeed", listed(r.actors), len(r.workload.succeed))
 	return faults
 }
 

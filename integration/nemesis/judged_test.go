@@ -4,6 +4,7 @@ package nemesis
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,12 +119,66 @@ func TestJudgeOfTheDiary(t *testing.T) {
 	}
 }
 
+// TestJudgeOfActors alters, or takes away, the actor of one record of a faultless trail.
+func TestJudgeOfActors(t *testing.T) {
+	alice, bob := maker{"alice", 11, "nemesis 0.1"}, maker{"bob", 12, "nemesis 1.1"}
+	named := func(m maker, evidence string) string {
+		return fmt.Sprintf(`{"evidence":%q,"user":%q,"pid":%d,"application":%q,"client":"h:1","backend_type":"client backend","session_start":"now"}`,
+			evidence, m.User, m.PID, m.Application)
+	}
+	none := func(reason string) string { return fmt.Sprintf(`{"evidence":"none","reason":%q}`, reason) }
+	of := func(m maker, more string) string { return strings.Replace(named(m, "hold"), "{", "{"+more+",", 1) }
+	for _, c := range []struct {
+		name   string
+		hold   bool
+		second string // the actor of transaction 2, which bob made and whose commit was acknowledged
+		third  string // the actor of transaction 3, which bob made and whose commit was not
+		want   string
+	}{
+		{"all named", true, named(bob, "hold"), named(bob, "hold"), ""},
+		{"nobody knows what was not acknowledged", true, named(bob, "hold"), none("not waiting when looked up"), ""},
+		{"that was sampled", true, named(bob, "hold"), named(bob, "sample"), ""},
+		{"without hold", false, none("no hold, not seen by sampling"), named(bob, "sample"), ""},
+		{"another user", true, named(maker{"alice", 12, "nemesis 1.1"}, "hold"), none("look-up failed"), "transaction 2: wrong"},
+		{"another process", true, named(maker{"bob", 11, "nemesis 1.1"}, "hold"), none("look-up failed"), "transaction 2: wrong"},
+		{"the transaction before", true, named(maker{"bob", 12, "nemesis 1.0"}, "hold"), none("look-up failed"), "transaction 2: wrong"},
+		{"wrong and not acknowledged", true, named(bob, "hold"), named(alice, "hold"), "transaction 3: wrong"},
+		{"a wrong sample", false, named(alice, "sample"), named(bob, "sample"), "transaction 2: wrong"},
+		{"unattributed", true, none("not waiting when looked up"), named(bob, "hold"), `transaction 2: unattributed: "not waiting when looked up"`},
+		{"only sampled", true, named(bob, "sample"), named(bob, "hold"), "transaction 2: unattributed"},
+		{"no reason", true, named(bob, "hold"), none("the who record has expired"), "is no reason"},
+		{"hold without hold", false, named(bob, "hold"), named(bob, "sample"), `evidence "hold"`},
+		{"a context", true, of(bob, `"context":{}`), named(bob, "hold"), "a context"},
+		{"incomplete", true, strings.Replace(named(bob, "hold"), "h:1", "", 1), named(bob, "hold"), "incomplete"},
+		{"none at all", true, "null", named(bob, "hold"), "there is none"},
+		{"the committer", true, named(bob, "hold"), of(bob, `"gid":"g","committer":`+named(alice, "hold")), ""},
+		{"another committer", true, named(bob, "hold"), of(bob, `"gid":"g","committer":`+named(bob, "hold")), `wrong: "g" was committed by`},
+	} {
+		i := &identification{
+			hold: c.hold, makers: map[uint64]maker{1: alice, 2: bob, 3: {bob.User, bob.PID, "nemesis 1.2"}},
+			acknowledged: map[string]bool{alice.Application: true, bob.Application: true}, enders: map[string][]maker{"g": {alice}},
+		}
+		first := named(alice, "hold")
+		if !c.hold {
+			first = named(alice, "sample")
+		}
+		third := strings.ReplaceAll(c.third, `12,"application":"nemesis 1.1"`, `12,"application":"nemesis 1.2"`)
+		for n, actor := range []string{first, c.second, third} {
+			raw := topics.Record{Value: fmt.Appendf(nil, `{"id":"%d","actor":%s,"tx":{"xid":%[1]d}}`, n+1, actor)}
+			if err := i.note(raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expectFaults(t, c.name, i.judge(), c.want)
+	}
+}
+
 // TestPlans: every kind comes, what a plan needs stands in its text, and the same seed gives the same plan.
 func TestPlans(t *testing.T) {
 	seen := make(map[what]bool)
 	for seed := range uint64(400) {
 		r, again := newRound(&world{}, seed), newRound(&world{}, seed)
-		if fmt.Sprint(r.plan) != fmt.Sprint(again.plan) || r.partitions != again.partitions || r.wait != again.wait {
+		if fmt.Sprint(r.plan) != fmt.Sprint(again.plan) || r.partitions != again.partitions || r.wait != again.wait || r.hold != again.hold {
 			t.Fatalf("seed %d gives two rounds", seed)
 		}
 		for i, d := range r.plan {
@@ -133,7 +188,7 @@ func TestPlans(t *testing.T) {
 			}
 		}
 	}
-	for _, k := range kinds {
+	for _, k := range slices.Concat(kinds, heldKinds) {
 		if !seen[k.what] {
 			t.Errorf("%q never comes", k.what)
 		}

@@ -57,16 +57,23 @@ const (
 	mutePostgres      what = "our words to PostgreSQL are lost"
 	slowPostgres      what = "connections are slow to PostgreSQL"
 	orphanPostgres    what = "connections are half open at PostgreSQL's side"
+
+	endWitness  what = "pg_terminate_backend of the witness's walsender"
+	endSessions what = "pg_terminate_backend of all sessions that pgwitness asks on"
+	endWaiting  what = "pg_terminate_backend of a session that waits"
+	cancelOne   what = "pg_cancel_backend of a session that waits"
 )
 
-// kinds says how often each comes, how long it lasts at most, and what it concerns: of the things named alike only one
-// fails at a time.
-var kinds = []struct {
+// A kind says how often something comes, how long it lasts at most, and what it concerns: of the things named alike only
+// one fails at a time.
+type kind struct {
 	what
 	weight  int
 	longest time.Duration
 	on      string
-}{
+}
+
+var kinds = []kind{
 	{killWitness, 16, 0, ""},
 	{termWitness, 5, 0, ""},
 	{stopWitness, 4, 4 * time.Second, "witness"},
@@ -100,6 +107,14 @@ var kinds = []struct {
 	{orphanPostgres, 3, 0, ""},
 }
 
+// heldKinds come in rounds with hold only.
+var heldKinds = []kind{
+	{endWitness, 6, 0, ""},
+	{endSessions, 6, 0, ""},
+	{endWaiting, 6, 0, ""},
+	{cancelOne, 4, 0, ""},
+}
+
 // keys are the requests whose answers are worth losing, those of the start more often than there are.
 var keys = []struct {
 	key  int16
@@ -116,8 +131,12 @@ var keys = []struct {
 const workingTime = 8 * time.Second // how long the workload of a round goes on
 
 // newPlan draws a round's disturbances, in the order of their beginning.
-func newPlan(random *rand.Rand) []disturbance {
+func newPlan(random *rand.Rand, hold bool) []disturbance {
 	var plan []disturbance
+	kinds := kinds
+	if hold {
+		kinds = slices.Concat(kinds, heldKinds)
+	}
 	total := 0
 	for _, k := range kinds {
 		total += k.weight

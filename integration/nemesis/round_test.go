@@ -31,6 +31,7 @@ type round struct {
 	version    int
 	partitions int
 	wait       bool // pgwitness runs with --wait
+	hold       bool // and with --hold
 	plan       []disturbance
 
 	source       *source
@@ -45,7 +46,8 @@ type round struct {
 	ends         []ending     // of disturbances that last
 	restarting   atomic.Int32 // PostgreSQL
 	restarts     sync.WaitGroup
-	changes      int // that were judged
+	changes      int            // that were judged
+	actors       map[string]int // transactions by verdict
 
 	mu    sync.Mutex // guards story
 	story []string
@@ -64,7 +66,8 @@ func newRound(w *world, seed uint64) *round {
 	r := &round{world: w, seed: seed, version: []int{18, 15}[seed%2]}
 	r.partitions = []int{1, 1, 3}[random.IntN(3)]
 	r.wait = random.IntN(2) == 0
-	r.plan = newPlan(random)
+	r.hold = drawHold(seed)
+	r.plan = newPlan(random, r.hold)
 	return r
 }
 
@@ -107,7 +110,11 @@ func (r *round) prepare(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.dir = dir
-	r.workload = newWorkload(r.database.URL(), r.seed, rand.New(rand.NewPCG(r.seed, 1)))
+	var urls []string
+	for _, name := range logins {
+		urls = append(urls, r.database.URLAs(name, loginPassword))
+	}
+	r.workload = newWorkload(urls, r.hold, r.seed, rand.New(rand.NewPCG(r.seed, 1)))
 	if err := r.exec(t.Context(), r.workload.publish()); err != nil {
 		t.Fatal(err)
 	}
@@ -116,27 +123,39 @@ func (r *round) prepare(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var brokers []string
-	for _, p := range r.brokers {
-		brokers = append(brokers, p.Address)
+	if r.hold {
+		r.holdOn(t)
 	}
 	r.began = time.Now()
 	r.sampler = &sampler{url: r.database.URL(), slot: r.slot, prefix: r.prefix, reader: topics.NewReader(r.kafka.Bootstrap()), began: r.began}
 	r.sampler.reader.Patience = 0 // the sooner the ends are known, the more a sample tells
-	r.tell("seed %d: PostgreSQL %d, %d partitions, %d tables, --wait %t", r.seed, r.version, r.partitions, len(r.workload.active), r.wait)
+	r.tell("seed %d: PostgreSQL %d, %d partitions, %d tables, --wait %t, --hold %t", r.seed, r.version, r.partitions, len(r.workload.active), r.wait, r.hold)
+	r.supervisor = supervise(r.command(t), r.tell)
+}
+
+// command is how pgwitness runs.
+func (r *round) command(t *testing.T) process.Command {
+	var brokers []string
+	for _, p := range r.brokers {
+		brokers = append(brokers, p.Address)
+	}
 	args := []string{"run"}
 	if r.wait {
 		args = append(args, "--wait")
 	}
-	r.supervisor = supervise(process.Command{
-		Path: product.Binary(t), Args: args, Dir: dir,
+	if r.hold {
+		args = append(args, "--hold")
+	}
+	return process.Command{
+		Path: product.Binary(t), Args: args, Dir: r.dir,
 		Env: []string{
 			"PGWITNESS_SOURCE_SLOT=" + r.slot, "PGWITNESS_SOURCE_PUBLICATION=" + publication,
 			"PGWITNESS_SOURCE_URL=" + r.source.through.URLAs(role, rolePassword, r.database.Name),
 			"PGWITNESS_KAFKA_BROKERS=" + strings.Join(brokers, ","), "PGWITNESS_KAFKA_PREFIX=" + r.prefix,
 			fmt.Sprintf("PGWITNESS_TOPICS_PARTITIONS=%d", r.partitions),
+			"PGWITNESS_HOLD_MAX_WAIT=0", "PGWITNESS_HOLD_ON_STOP=keep", // commits wait through everything
 		},
-	}, r.tell)
+	}
 }
 
 // work starts the workload, which ends by itself, and the sampler.
@@ -237,6 +256,11 @@ func (r *round) cleanUp(t *testing.T, faults *[]string) {
 		p.Heal()
 	}
 	r.supervisor.bury()
+	if r.hold {
+		if err := r.holdOff(); err != nil {
+			t.Errorf("let the commits go: %v", err)
+		}
+	}
 	if r.admin != nil {
 		defer r.admin.Close(context.WithoutCancel(t.Context()))
 	}

@@ -19,7 +19,8 @@ import (
 // A workload is what the applications do during a round, whatever happens to their server. What of it was committed is
 // not remembered here: the database's own books tell.
 type workload struct {
-	url    string
+	urls   []string // one for each login
+	hold   bool     // commits wait for the witness
 	seed   uint64
 	active []table
 
@@ -28,11 +29,17 @@ type workload struct {
 	altered  map[string]bool // their definition was changed
 	dropped  map[string]bool // perhaps made anew
 	commits  int
+	succeed  map[string]bool    // transactions whose commit the client saw succeed, by application name
+	enders   map[string][]maker // who tried to commit a prepared transaction
 	failures []error
 }
 
-func newWorkload(url string, seed uint64, random *rand.Rand) *workload {
-	w := &workload{url: url, seed: seed, altered: make(map[string]bool), dropped: make(map[string]bool)}
+func newWorkload(urls []string, hold bool, seed uint64, random *rand.Rand) *workload {
+	w := &workload{
+		urls: urls, hold: hold, seed: seed,
+		altered: make(map[string]bool), dropped: make(map[string]bool), succeed: make(map[string]bool),
+		enders: make(map[string][]maker),
+	}
 	count := 3 + random.IntN(7)
 	if random.IntN(20) == 0 {
 		count = len(tables)
@@ -58,12 +65,14 @@ func (w *workload) publish() string {
 
 const writers = 4
 
+func (w *workload) random(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(w.seed, stream)) }
+
 // run works until ctx ends and returns when nothing is under way any more.
 func (w *workload) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for n := range writers + 1 {
 		wg.Go(func() {
-			s := &session{workload: w, random: rand.New(rand.NewPCG(w.seed, uint64(n))), number: n}
+			s := &session{workload: w, random: w.random(uint64(n)), login: w.random(uint64(100 + n)), number: n}
 			defer s.close()
 			for ctx.Err() == nil {
 				work, pause := s.transaction, 20*time.Millisecond
@@ -78,6 +87,7 @@ func (w *workload) run(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+	w.finish(context.WithoutCancel(ctx))
 }
 
 func rest(ctx context.Context, d time.Duration) {
@@ -91,9 +101,12 @@ func rest(ctx context.Context, d time.Duration) {
 type session struct {
 	*workload
 	random *rand.Rand
+	login  *rand.Rand // for what the session is
 	number int
 	count  int // of messages and tables, for unique names
+	turn   int // of transactions
 	conn   *pgx.Conn
+	freed  bool // the server said that it cancelled this transaction's wait
 }
 
 func (s *session) close() {
@@ -115,9 +128,7 @@ func (s *session) failed(ctx context.Context, err error) {
 		s.close()
 		rest(ctx, 50*time.Millisecond)
 	case !expected[pg.Code]:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.failures = append(s.failures, fmt.Errorf("writer %d: %w", s.number, err))
+		s.fault(err)
 	}
 }
 
@@ -131,7 +142,7 @@ var expected = map[string]bool{
 
 // transaction is one of: a statement by itself, a block with savepoints, a large one; one block in eight is rolled back.
 func (s *session) transaction(ctx context.Context) error {
-	if err := s.connect(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return err
 	}
 	switch n := s.random.IntN(1000); {
@@ -165,43 +176,15 @@ func (s *session) transaction(ctx context.Context) error {
 	})
 }
 
-func (s *session) connect(ctx context.Context) error {
-	if s.conn != nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	config, err := pgx.ParseConfig(s.url)
-	if err != nil {
-		return err
-	}
-	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // tables change under the statements
-	config.RuntimeParams["lock_timeout"] = "2s"
-	config.RuntimeParams["application_name"] = fmt.Sprintf("nemesis %d", s.number)
-	s.conn, err = pgx.ConnectConfig(ctx, config)
-	return err
-}
-
-// exec runs a statement. A server that stands still is waited for, but not for ever.
-func (s *session) exec(ctx context.Context, sql string) error {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	if _, err := s.conn.Exec(bounded, sql); err != nil {
-		return fmt.Errorf("%w in %.200s", err, sql)
-	}
-	return nil
-}
-
-func (s *session) committed() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.commits++
-}
-
 // block is a transaction block.
 func (s *session) block(ctx context.Context, work func() error) error {
 	if err := s.exec(ctx, "begin"); err != nil {
 		return err
+	}
+	if s.number == writers { // a definition may leave no row
+		if err := s.exec(ctx, "insert into books.signature default values"); err != nil {
+			return err
+		}
 	}
 	if err := work(); err != nil {
 		if late := s.exec(ctx, "rollback"); late != nil {
@@ -209,8 +192,11 @@ func (s *session) block(ctx context.Context, work func() error) error {
 		}
 		return err
 	}
-	if s.random.IntN(8) == 0 {
+	switch s.random.IntN(24) {
+	case 0, 1, 2:
 		return s.exec(ctx, "rollback")
+	case 3, 4:
+		return s.inTwoPhases(ctx)
 	}
 	if err := s.exec(ctx, "commit"); err != nil {
 		return err

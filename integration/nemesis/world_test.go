@@ -129,6 +129,9 @@ func (s *source) prepare(t *testing.T) {
 	if _, err := admin.Exec(t.Context(), "create database "+template); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.letIn(t.Context(), admin); err != nil {
+		t.Fatal(err)
+	}
 	c, err := pgx.Connect(t.Context(), s.URL(template))
 	if err != nil {
 		t.Fatal(err)
@@ -138,6 +141,9 @@ func (s *source) prepare(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := ledger.InstallAudit(t.Context(), c, template+"_audit"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Exec(t.Context(), whoBooksSQL); err != nil {
 		t.Fatal(err)
 	}
 	var names []string

@@ -20,6 +20,9 @@ func Read(ctx context.Context, r *topics.Reader, prefix string) ([]Record, error
 	}
 	var records []Record
 	for _, p := range bounds {
+		if p.Topic == prefix+".who" {
+			continue // it has no rows
+		}
 		control := p.Topic == prefix+".control"
 		err := r.Each(ctx, p.Topic, p.ID, p.Start, p.End, func(raw topics.Record) error {
 			if control && !announcesIn(raw.Value) {
