@@ -8,10 +8,10 @@ GO      ?= go
 # of processors.
 SUITE = $(GO) test -tags integration -count=1 -p 2 -parallel 4 -timeout 60m
 
-.PHONY: help build demo test unit fuzz integration nemesis bench lint image
+.PHONY: help build demo test unit fuzz integration nemesis bench bench-hold lint image
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the binary, static: bin/pgwitness
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/pgwitness ./cmd/pgwitness
@@ -27,6 +27,9 @@ unit: ## tests without servers, with the race detector
 fuzz: ## hostile messages and values for FUZZTIME each (30s)
 	$(GO) test -run '^$$' -fuzz '^FuzzMessages$$' -fuzztime $(or $(FUZZTIME),30s) ./decode
 	$(GO) test -run '^$$' -fuzz '^FuzzValue$$' -fuzztime $(or $(FUZZTIME),30s) ./decode
+	$(GO) test -run '^$$' -fuzz '^FuzzContext$$' -fuzztime $(or $(FUZZTIME),30s) ./decode
+	$(GO) test -run '^$$' -fuzz '^FuzzScan$$' -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 10x ./capture/witness
+	$(GO) test -run '^$$' -fuzz '^FuzzBody$$' -fuzztime $(or $(FUZZTIME),30s) -fuzzminimizetime 10x ./capture/witness
 
 lint: ## gofmt, go vet, staticcheck
 	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "not gofmt-formatted:" $$files; exit 1; fi
@@ -42,7 +45,10 @@ nemesis: ## random disturbances in rounds of about 20 s, ROUNDS=500 of them; SEE
 		$(GO) test -tags integration -count=1 -v -timeout 0 -run TestRounds ./integration/nemesis
 
 bench: ## pgwitness against pg_recvlogical on the same backlog
-	$(GO) test -tags integration -count=1 -v -timeout 30m -run '^$$' -bench . -benchtime 5x ./integration/bench
+	$(GO) test -tags integration -count=1 -v -timeout 30m -run '^$$' -bench CatchUp -benchtime 5x ./integration/bench
+
+bench-hold: ## what hold costs: transactions a second, in ROUNDS (5) of five seconds for each of eight ways
+	$(GO) test -tags integration -count=1 -v -timeout 60m -run '^$$' -bench Hold -benchtime $(or $(ROUNDS),5)x ./integration/bench
 
 image: ## a container image with the static binary, which runs as nobody
 	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .

@@ -43,7 +43,11 @@ func wantedTopics(cfg *config, s *survey) []*wantedTopic {
 		}
 		add(topicOf(cfg, &decode.Target{Schema: t.schema, Table: t.name}), "table "+t.String())
 	}
-	for _, service := range []*decode.Target{decode.Control, decode.Messages} {
+	services := []*decode.Target{decode.Control, decode.Messages}
+	if s.hold.word() != "none" {
+		services = append(services, decode.Who)
+	}
+	for _, service := range services {
 		add(topicOf(cfg, service), "the "+service.Table+" stream")
 	}
 	return slices.SortedFunc(maps.Values(byName), func(a, b *wantedTopic) int { return strings.Compare(a.name, b.name) })
