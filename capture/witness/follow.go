@@ -80,7 +80,7 @@ func (f *Follower) fromJournal(ctx context.Context, start pglogrepl.LSN, xid uin
 			return Commit{}, err
 		}
 	}
-	for start >= f.barren && (f.record == nil || pglogrepl.LSN(f.record.To) <= start) {
+	for start >= f.barren && !f.reaches(start) {
 		floor := f.witness.memory.begins() // before reading: what was forgotten until now is in the journal
 		value, err := f.reader.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -98,7 +98,7 @@ func (f *Follower) fromJournal(ctx context.Context, start pglogrepl.LSN, xid uin
 		}
 		f.answers = f.record.answers()
 	}
-	if f.record != nil && start >= pglogrepl.LSN(f.record.From) {
+	if f.record != nil && start >= pglogrepl.LSN(f.record.From) && f.record.Timeline == f.witness.cfg.TimelineOf(start) {
 		if a := search(f.answers, start); a != nil {
 			return checked(a.commit, start, xid)
 		}
@@ -106,6 +106,16 @@ func (f *Follower) fromJournal(ctx context.Context, start pglogrepl.LSN, xid uin
 		return Commit{XID: xid, Reason: Expired}, nil
 	}
 	return Commit{XID: xid, Reason: Unwitnessed}, nil
+}
+
+// reaches reports whether the record at hand answers for the position, or one after it. The end of a history that the
+// server has left lies before all that came after it, whatever its positions.
+func (f *Follower) reaches(start pglogrepl.LSN) bool {
+	if f.record == nil {
+		return false
+	}
+	timeline := f.witness.cfg.TimelineOf(start)
+	return f.record.Timeline > timeline || f.record.Timeline == timeline && pglogrepl.LSN(f.record.To) > start
 }
 
 // forget gives up the journal's reader: the memory has the rest.

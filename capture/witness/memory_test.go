@@ -62,19 +62,25 @@ func answersFor(from, to int) []answer {
 
 func store(t *testing.T, j *shelf, from, to int) {
 	t.Helper()
+	storeOn(t, j, 1, 0, from, to)
+}
+
+// storeOn stores commits on a timeline, with transaction ids that are higher by shift.
+func storeOn(t *testing.T, j *shelf, timeline uint32, shift, from, to int) {
+	t.Helper()
 	begin := lsn(100*from - 50)
 	for i := from; i < to; i += 10 {
 		end := min(i+10, to)
-		value := fmt.Sprintf(`{"from":%q,"to":%q,"sessions":[{"pid":7,"user":"u"}],"commits":[`, pglogrepl.LSN(begin), pglogrepl.LSN(100*end-50))
+		value := fmt.Sprintf(`{"timeline":%d,"from":%q,"to":%q,"sessions":[{"pid":7,"user":"u"}],"commits":[`, timeline, pglogrepl.LSN(begin), pglogrepl.LSN(100*end-50))
 		begin = lsn(100*end - 50)
 		for n := i; n < end; n++ {
 			if n > i {
 				value += ","
 			}
-			value += fmt.Sprintf(`{"xid":%d,"commit_lsn":%q,"end_lsn":%q,"session":0}`, n, pglogrepl.LSN(100*n), pglogrepl.LSN(100*n+50))
+			value += fmt.Sprintf(`{"xid":%d,"commit_lsn":%q,"end_lsn":%q,"session":0}`, n+shift, pglogrepl.LSN(100*n), pglogrepl.LSN(100*n+50))
 		}
 		value += `],"source":{"system":"1","slot":"w"}}`
-		if err := j.Append(t.Context(), 1, pglogrepl.LSN(begin), []byte(value)); err != nil {
+		if err := j.Append(t.Context(), timeline, pglogrepl.LSN(begin), []byte(value)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,6 +136,30 @@ func TestFollowerBefore(t *testing.T) {
 		c, err := f.Of(t.Context(), 100*1050, 1050, 0)
 		if err != nil || c.Session == nil || c.Session.PID != 7 {
 			t.Errorf("gone %d: %+v, %v", gone, c, err)
+		}
+	}
+}
+
+// TestFollowerTimelines: what the journal has of a history that the server left is passed over.
+func TestFollowerTimelines(t *testing.T) {
+	j := &shelf{}
+	store(t, j, 1, 31)             // the server left this history between the commits 24 and 25
+	storeOn(t, j, 2, 1000, 25, 41) // and has other ones from there on
+	w := newTestWitness(j, 100*41-50)
+	w.cfg.TimelineOf = func(pos pglogrepl.LSN) uint32 {
+		if pos < 2450 {
+			return 1
+		}
+		return 2
+	}
+	f := w.Follow()
+	for i := 1; i < 41; i++ {
+		xid := uint32(i)
+		if i >= 25 {
+			xid += 1000
+		}
+		if c, err := f.Of(t.Context(), pglogrepl.LSN(100*i), xid, 0); err != nil || c.Session == nil {
+			t.Fatalf("commit %d: %+v, %v", i, c, err)
 		}
 	}
 }

@@ -53,7 +53,11 @@ func (a *attendance) join(ctx context.Context, slot *capture.Source, fail contex
 	if every := a.cfg.Sample.Interval; every > 0 && a.sampler == nil {
 		a.sampler = witness.StartSampler(lasting, slot.Witness(), every, a.unheld, a.log)
 	}
-	slot.Attribute(a.witness, a.sampler, a.cfg.Hold.MaxWait)
+	patience := a.cfg.Hold.MaxWait
+	if a.cfg.Hold.OnStop == "keep" {
+		patience = 0 // the commits wait as well
+	}
+	slot.Attribute(a.witness, a.sampler, patience)
 	return nil
 }
 
