@@ -20,6 +20,7 @@ type Coverage struct {
 	EventTriggers map[string]string `json:"event_triggers"`
 	Messages      bool              `json:"messages"` // everybody may write logical messages
 	Writers       []string          `json:"writers"`  // who but superusers may, sorted; PUBLIC in lower case
+	Rights        string            `json:"rights"`   // who changed that last: the transaction's id, of each overload
 	Sealed        string            `json:"sealed"`   // the position since which nobody may; empty while somebody may
 }
 
@@ -53,30 +54,43 @@ type Change struct {
 	Now    any    `json:"now,omitempty"`
 }
 
-// looked is a Coverage with the server's position when it was taken.
+// looked is a Coverage with what a seal needs to know of the moment.
 type looked struct {
 	Coverage
-	At string `json:"at"`
+	From    string   `json:"from"`    // the server's position before Running was read
+	Running []string `json:"running"` // the transactions that ran, without those of superusers
+	At      string   `json:"at"`      // the server's position afterwards
 }
 
 // Coverage looks at the catalogue.
 func (s *Source) Coverage(ctx context.Context) (*Coverage, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchEvery) // others wait for the connection meanwhile
 	defer cancel()
+	c, err := s.look(ctx)
+	if err == nil && c.Sealed == "" && len(c.Writers) == 0 {
+		c, err = s.look(ctx) // a seal takes two
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at what publication %q covers: %w", s.publication, err)
+	}
+	slices.SortFunc(c.Tables, compareCovered)
+	return &c.Coverage, nil
+}
+
+func (s *Source) look(ctx context.Context) (*looked, error) {
 	var text []byte
 	err := s.catalogue.query(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, coverageQuery, s.publication).Scan(&text)
+		return conn.QueryRow(ctx, coverageQuery, s.publication, int32(s.pid)).Scan(&text)
 	})
 	c := &looked{}
 	if err == nil {
 		err = json.Unmarshal(text, c)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at what publication %q covers: %w", s.publication, err)
+		return nil, err
 	}
-	slices.SortFunc(c.Tables, compareCovered)
-	c.Sealed = s.seal.look(c.Writers, c.At)
-	return &c.Coverage, nil
+	c.Sealed = s.seal.look(c)
+	return c, nil
 }
 
 func compareCovered(a, b Covered) int {
@@ -86,9 +100,12 @@ func compareCovered(a, b Covered) int {
 	return strings.Compare(a.Table, b.Table)
 }
 
-// The view's row filters and columns come with 15; its columns are all of them where none are chosen.
+// The view's row filters and columns come with 15; its columns are all of them where none are chosen. The arguments are
+// read in this order, all after the statement's snapshot was taken.
 const coverageQuery = `
 select json_build_object(
+  'from', (` + positionQuery + `),
+  'running', (` + runningQuery + `),
   'publication', (select json_build_object('insert', pubinsert, 'update', pubupdate, 'delete', pubdelete,
       'truncate', pubtruncate, 'via_root', pubviaroot, 'all_tables', puballtables)
     from pg_catalog.pg_publication where pubname = $1),
@@ -111,6 +128,8 @@ select json_build_object(
   'messages', (select bool_or(has_function_privilege('public', p.oid, 'EXECUTE')) from pg_catalog.pg_proc p
     where p.proname = 'pg_logical_emit_message' and p.pronamespace = 'pg_catalog'::regnamespace),
   'writers', (` + writersQuery + `),
+  'rights', (select string_agg(p.xmin::text, ' ' order by p.oid) from pg_catalog.pg_proc p
+    where p.proname = 'pg_logical_emit_message' and p.pronamespace = 'pg_catalog'::regnamespace),
   'at', (` + positionQuery + `))::text`
 
 // writersQuery lists who may write logical messages besides superusers.
@@ -119,6 +138,15 @@ const writersQuery = `select coalesce(json_agg(distinct coalesce(r.rolname::text
     left join pg_catalog.pg_roles r on r.oid = a.grantee
     where p.proname = 'pg_logical_emit_message' and p.pronamespace = 'pg_catalog'::regnamespace
       and a.privilege_type = 'EXECUTE' and not coalesce(r.rolsuper, false)`
+
+// runningQuery lists the transactions of this database that a message could come from. A superuser's may write one
+// anyway, and a walsender that streams ($2) writes none; autovacuum's workers have no user. Each transaction holds a lock on
+// its own virtual id until it has ended, also while its commit waits for a standby (lock.c, xact.c).
+const runningQuery = `select coalesce(json_agg(l.virtualxid), '[]')
+    from pg_catalog.pg_locks l
+    join pg_catalog.pg_stat_activity a on a.pid = l.pid and a.datname = current_database()
+    join pg_catalog.pg_roles r on r.oid = a.usesysid and not r.rolsuper
+    where l.locktype = 'virtualxid' and l.granted and l.pid <> $2`
 
 const positionQuery = `select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end`
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/jackc/pglogrepl"
 )
 
 // How the session behind a change is known, strongest first (DESIGN.md §5). An Actor has hold, sample or none; the
@@ -65,7 +67,7 @@ func (d *Decoder) identify(said *testimony) {
 	a := tx.actor
 	tx.evidence = a.Evidence
 	if said != nil {
-		tx.evidence = d.weigh()
+		tx.evidence = d.weigh(said.at)
 	}
 	who := appendEvidence(tx.who[:0], tx.evidence)
 	switch tx.evidence {
@@ -90,13 +92,13 @@ func (d *Decoder) identify(said *testimony) {
 	tx.who = append(who, `,"ordinal":`...)
 }
 
-// weigh gives the evidence of changes that stand behind a context.
-func (d *Decoder) weigh() string {
+// weigh gives the evidence of changes that stand behind a context, whose message has this position.
+func (d *Decoder) weigh(at pglogrepl.LSN) string {
 	known := d.tx.actor.Evidence
 	switch {
 	case known == EvidenceHold:
 		return known
-	case d.source.Unforgeable != nil && d.source.Unforgeable(d.tx.commit):
+	case d.source.Unforgeable != nil && d.source.Unforgeable(at):
 		return EvidenceContext
 	case known == EvidenceSample:
 		return known

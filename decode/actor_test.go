@@ -163,7 +163,7 @@ func TestEvidence(t *testing.T) {
 		{"unverified, looked up in vain", none, false, mallory, attributed{"context-unverified", `"evidence":"context-unverified","user":"mallory","application":"x","client":"local","pid":4711`}},
 	} {
 		source := origin
-		source.Unforgeable = func(commit pglogrepl.LSN) bool { return commit == 0x1000 && test.unforgeable }
+		source.Unforgeable = func(message pglogrepl.LSN) bool { return message == 0x800 && test.unforgeable }
 		d := decode.NewDecoder(source, &catalogue{})
 		got := attribution(t, d, test.actor, logical(1, 0x800, "pgwitness", test.context), logical(1, 0x810, "a", ""))
 		if !slices.Equal(got, []attributed{test.want}) {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+
+	"github.com/jackc/pglogrepl"
 )
 
 // contextPrefix is that of the messages that the function pgwitness.set_actor writes.
@@ -16,20 +18,21 @@ const mostContext = 16 << 10
 
 // A testimony is what a context says. It lies in the message, or in the Charset's memory.
 type testimony struct {
-	user, application, client []byte // JSON strings, as records have them
+	at                        pglogrepl.LSN // the message's own
+	user, application, client []byte        // JSON strings, as records have them
 	pid                       int32
 	words                     []byte // the application's own: a JSON object just as it was written, nil without any
 }
 
 // testify takes a context: it concerns the changes after it in the transaction, until the next one. What set_actor
 // cannot have written is recorded as it is and concerns nothing.
-func (d *Decoder) testify(ctx context.Context, content []byte, emit func(*Record) error) error {
+func (d *Decoder) testify(ctx context.Context, at pglogrepl.LSN, content []byte, emit func(*Record) error) error {
 	if len(content) <= mostContext {
 		utf, ok, err := d.source.toUTF8(ctx, content)
 		if err != nil {
 			return err
 		}
-		var said testimony
+		said := testimony{at: at}
 		if ok && said.read(utf) {
 			d.identify(&said)
 			return nil

@@ -119,7 +119,7 @@ func FuzzContext(f *testing.F) {
 		quoted := func(s string) string { return string(appendQuoted(nil, s)) }
 		if string(said.user) != quoted(want.User) || string(said.application) != quoted(want.Application) || string(said.client) != quoted(client) ||
 			said.pid != want.PID || string(said.words) != string(want.Context) {
-			t.Errorf("%q is read as %q, want %+v", content, said, want)
+			t.Errorf("%+v is read as %+v, want %+v", content, said, want)
 		}
 		d := NewDecoder(Source{Encoding: "UTF8"}, nobody{})
 		d.tx.actor = &Actor{Evidence: EvidenceHold, Session: &Session{User: "alice", PID: 4711}}

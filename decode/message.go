@@ -43,7 +43,7 @@ func (d *Decoder) message(ctx context.Context, c *cursor, emit func(*Record) err
 	d.tx.ordinal++
 	switch {
 	case prefix == contextPrefix:
-		return 0, d.testify(ctx, content, emit)
+		return 0, d.testify(ctx, lsn, content, emit)
 	case tells(prefix):
 		d.types.doubt()
 		return 0, d.define(ctx, prefix, content, emit)

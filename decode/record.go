@@ -95,9 +95,9 @@ type Source struct {
 	// keys and routes what it has to send again as the run before did.
 	Settle func(table *Target, now *RelationInfo) *RelationInfo
 
-	// Unforgeable reports of a commit whether nobody but pgwitness.set_actor could have written a context in its
-	// transaction. Nil: somebody could.
-	Unforgeable func(commit pglogrepl.LSN) bool
+	// Unforgeable reports of a context's position, that of the message and not of its commit, which may come long after,
+	// whether nobody but pgwitness.set_actor could have written it. Nil: somebody could.
+	Unforgeable func(message pglogrepl.LSN) bool
 
 	// Unsealed, if set, is told of a commit in which a statement changed who may write messages: what Unforgeable says of
 	// later ones must rest on another look.

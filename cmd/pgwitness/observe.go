@@ -52,7 +52,7 @@ func startObserver(ctx context.Context, slot *capture.Source, kafka *publish.Sin
 		if hold != nil {
 			hold.recall(o.last.Hold)
 		}
-		slot.Sealed(o.last.Sealed)
+		slot.Sealed(o.last.Coverage)
 	}
 	// The first look comes before the first change: it says whether contexts can be believed.
 	err = o.look(ctx)
