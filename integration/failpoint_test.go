@@ -4,19 +4,23 @@ package integration
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"pgwitness/integration/proxy"
 )
 
-// failpoints are the steps from the start to the confirmation. At each of them pgwitness is killed: before Kafka has
-// the request, and after Kafka has done what was asked and before the answer is known.
-var failpoints = []struct {
+// A failpoint is a request to Kafka.
+type failpoint struct {
 	name string
 	key  int16
 	skip []int // so many requests of the kind are let pass before
-}{
+}
+
+// failpoints are the steps from the start to the confirmation. At each of them pgwitness is killed: before Kafka has
+// the request, and after Kafka has done what was asked and before the answer is known.
+var failpoints = []failpoint{
 	{"take over the producer id", proxy.InitProducerID, []int{0}},
 	{"find the coordinator", proxy.FindCoordinator, []int{0}},
 	{"create topics", proxy.CreateTopics, []int{0}},
@@ -81,4 +85,36 @@ func (p *proxiedTrail) killAt(t *testing.T, c *proxy.Catch, where string) {
 	run.Kill(t)
 	c.Forward()
 	p.awaitFree(t)
+}
+
+// TestSilentAnswers: the answer to any request of the start, and of the first records, never comes, as on a connection
+// whose other end is gone. The same process asks again and gets on.
+func TestSilentAnswers(t *testing.T) {
+	t.Parallel()
+	steps := append(slices.Clone(failpoints), failpoint{"learn of the brokers", proxy.Metadata, []int{1}})
+	for _, f := range steps {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			tr := newProxiedTrail(t, 18)
+			tr.Exec(t, "create table t (id int primary key)")
+			tr.setup(t, "public.*")
+			for n, skip := range f.skip[:min(3, len(f.skip))] {
+				c := proxy.CatchAnswer(tr.brokers, f.key, skip)
+				run := tr.run(t)
+				tr.insert(t, n, n)
+				tr.awaitConfirmedBy(t, run.Running, 2*time.Minute)
+				select {
+				case <-c.Caught():
+				default:
+					t.Errorf("answer %d was never on its way", skip)
+				}
+				c.Lose()
+				if r := run.Stop(t, 15*time.Second); r.Code != 0 {
+					t.Errorf("answer %d: exit code %d\n%s", skip, r.Code, r.Stderr)
+				}
+				tr.awaitFree(t)
+			}
+			tr.expectOnce(t, inserts(0, 1, 2)[:min(3, len(f.skip))])
+		})
+	}
 }

@@ -75,7 +75,7 @@ func (c *cluster) connect(ctx context.Context) error {
 			break
 		}
 		var refusal *net.OpError
-		if errors.As(err, &refusal) { // an address that answers "no" need not be asked for ten seconds
+		if errors.As(err, &refusal) && refusal.Op == "dial" && !refusal.Timeout() { // a "no" need not be asked for ten seconds
 			break
 		}
 		c.refresh()

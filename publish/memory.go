@@ -29,10 +29,12 @@ type memory struct {
 // ErrUnsure ends a run that cannot tell whether a batch has arrived, and must not ask by sending it again.
 var ErrUnsure = errors.New("a batch may have arrived, and the brokers may have forgotten its sequence number; start again")
 
-// expirations asks a broker for its settings. Who may not ask gets Kafka's defaults.
+// expirations asks a broker for its settings. Who may not ask, or gets no answer, takes Kafka's defaults.
 func (c *cluster) expirations(ctx context.Context) memory {
 	m := memory{transactionalID: 7 * 24 * time.Hour, producer: 24 * time.Hour}
-	err := func() error {
+	bounded, cancel := context.WithTimeout(ctx, 3*requestTimeout)
+	defer cancel()
+	err := c.retry(bounded, "ask for the brokers' expirations", func(ctx context.Context) error {
 		res, err := c.client.Metadata(ctx, &kafka.MetadataRequest{})
 		if err != nil {
 			return err
@@ -68,9 +70,9 @@ func (c *cluster) expirations(ctx context.Context) memory {
 			}
 		}
 		return nil
-	}()
-	if err != nil {
-		c.log.Debug("brokers do not tell their expirations; using Kafka's defaults", "error", cause(err))
+	})
+	if err != nil && ctx.Err() == nil {
+		c.log.Warn("brokers do not tell their expirations; using Kafka's defaults", "error", err)
 	}
 	return m
 }

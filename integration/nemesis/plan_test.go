@@ -125,7 +125,7 @@ var keys = []struct {
 	{proxy.Fetch, "Fetch", 12}, {proxy.ListOffsets, "ListOffsets", 6},
 	{proxy.CreateTopics, "CreateTopics", 4}, {proxy.InitProducerID, "InitProducerId", 1},
 	{proxy.AddPartitionsToTxn, "AddPartitionsToTxn", 6}, {proxy.EndTxn, "EndTxn", 6},
-	{proxy.Metadata, "Metadata", 10}, {proxy.FindCoordinator, "FindCoordinator", 2},
+	{proxy.Metadata, "Metadata", 10}, {proxy.FindCoordinator, "FindCoordinator", 2}, {proxy.DescribeConfigs, "DescribeConfigs", 2},
 }
 
 const workingTime = 8 * time.Second // how long the workload of a round goes on
