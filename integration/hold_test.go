@@ -551,6 +551,63 @@ func TestHoldPrepared(t *testing.T) {
 	}
 }
 
+// TestHoldSegments: whatever the size of the log's segments, also across switches and checkpoints under load.
+func TestHoldSegments(t *testing.T) {
+	for _, size := range []string{"1", "64"} {
+		t.Run(size, func(t *testing.T) {
+			tr, run := held(t, 17, "--wal-segsize="+size, "min_wal_size=256MB", "wal_compression=on")
+			done := make(chan int)
+			go func() {
+				done <- crowd{clients: 8, time: crowdTime(t, 3*time.Second), seed: uint64(time.Now().UnixNano())}.work(t, tr)
+			}()
+			for range 10 {
+				tr.Exec(t, "select pg_switch_wal()", "checkpoint")
+				time.Sleep(200 * time.Millisecond)
+			}
+			t.Logf("%d transactions", <-done)
+			tr.end(t, run)
+			if named, reasons := tr.judgeWho(t); named == 0 || len(reasons) > 0 {
+				t.Errorf("%d are attributed, %v not", named, reasons)
+			}
+		})
+	}
+}
+
+// TestHoldApply: what logical replication applies is its apply worker's, and comes with its origin.
+func TestHoldApply(t *testing.T) {
+	tr, run := held(t, 18)
+	from := tr.Server.NewDatabase(t)
+	const table = "create table applied (id int primary key)"
+	from.Exec(t, table, "create publication outgoing for table applied", "select pg_create_logical_replication_slot('out', 'pgoutput')")
+	tr.Exec(t, table, "alter table applied replica identity full", "alter publication "+tr.slot+" add table applied",
+		fmt.Sprintf("create subscription into_%s connection '%s' publication outgoing with (create_slot = false, slot_name = out, synchronous_commit = on)",
+			tr.slot, from.URL()))
+	t.Cleanup(func() {
+		tr.Exec(t, "alter subscription into_"+tr.slot+" disable", "alter subscription into_"+tr.slot+" set (slot_name = none)", "drop subscription into_"+tr.slot)
+		from.Exec(t, "select pg_drop_replication_slot('out')")
+	})
+	from.Exec(t, "insert into applied values (1)", "insert into applied values (2)")
+	tr.await(t, "both rows are applied", "select count(*) = 2 from applied")
+	tr.end(t, run)
+	records := 0
+	for _, e := range tr.everything(t) {
+		if e.Table != "applied" {
+			continue
+		}
+		records++
+		var r attributed
+		if err := json.Unmarshal(e.value, &r); err != nil {
+			t.Fatal(err)
+		}
+		if a := r.Actor; a.Evidence != "hold" || !strings.HasPrefix(a.BackendType, "logical replication") || e.Source.Origin == "" {
+			t.Errorf("the apply worker: %s", e.value)
+		}
+	}
+	if records != 2 {
+		t.Errorf("%d records", records)
+	}
+}
+
 // TestTwoWitnesses: two instances for two databases of one cluster. Both must answer, and each names every change of its
 // own.
 func TestTwoWitnesses(t *testing.T) {

@@ -87,15 +87,9 @@ func (s *Sampler) sample(ctx context.Context, a **activity) (err error) {
 		}
 	}
 	(*a).reopen(ctx, &s.cfg)
-	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
-	defer cancel()
-	rows, err := (*a).conn.Query(ctx, sampleQuery)
+	snap, err := (*a).snapshot(ctx, "sample", sampleQuery, nil)
 	if err != nil {
 		return fmt.Errorf("look who is active: %w", err)
-	}
-	snap, err := (*a).snapshot(ctx, rows)
-	if err != nil {
-		return err
 	}
 	s.note(snap)
 	return nil

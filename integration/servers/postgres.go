@@ -44,7 +44,8 @@ type Postgres struct {
 	instance instance // nil where it is not ours to stop
 }
 
-// StartPostgres starts a server for this test alone, which may stop, kill and pause it. Settings are "name=value".
+// StartPostgres starts a server for this test alone, which may stop, kill and pause it. Settings are "name=value", or
+// options of initdb such as "--wal-segsize=1".
 func StartPostgres(t testing.TB, version int, settings ...string) *Postgres {
 	t.Helper()
 	p, err := launchPostgres(version, settings, false)

@@ -30,9 +30,10 @@ func dockerPostgres(version int, settings []string) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
+	options, settings := initOptions(settings)
 	server := &box{image: image, port: port, inside: 5432, options: []testcontainers.ContainerCustomizer{
 		testcontainers.WithEnv(map[string]string{
-			"POSTGRES_USER": superuser, "POSTGRES_PASSWORD": password, "POSTGRES_INITDB_ARGS": "--locale=C --encoding=UTF8",
+			"POSTGRES_USER": superuser, "POSTGRES_PASSWORD": password, "POSTGRES_INITDB_ARGS": strings.Join(append([]string{"--locale=C", "--encoding=UTF8"}, options...), " "),
 		}),
 		testcontainers.WithCmd(append([]string{"postgres"}, switches(settings)...)...),
 	}}

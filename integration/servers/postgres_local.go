@@ -45,7 +45,8 @@ func localPostgres(version int, settings []string) (*Postgres, error) {
 		return nil, err
 	}
 	data := filepath.Join(dir, "data")
-	if err := initdb(bin, data, credential); err != nil {
+	options, settings := initOptions(settings)
+	if err := initdb(bin, data, options, credential); err != nil {
 		return nil, err
 	}
 	settings = append([]string{
@@ -72,6 +73,18 @@ func localPostgres(version int, settings []string) (*Postgres, error) {
 	return p, nil
 }
 
+// initOptions parts what is for initdb from the server's settings.
+func initOptions(all []string) (options, settings []string) {
+	for _, s := range all {
+		if strings.HasPrefix(s, "--") {
+			options = append(options, s)
+		} else {
+			settings = append(settings, s)
+		}
+	}
+	return options, settings
+}
+
 func switches(settings []string) []string {
 	args := make([]string, 0, 2*len(settings))
 	for _, s := range settings {
@@ -88,14 +101,14 @@ func userinfo(name, secret string) *url.Userinfo {
 }
 
 // initdb makes a cluster whose logins work as in the official image: everybody by password, also from replication.
-func initdb(bin, data string, credential *syscall.Credential) error {
+func initdb(bin, data string, options []string, credential *syscall.Credential) error {
 	secret := data + ".password"
 	if err := os.WriteFile(secret, []byte(password), 0o644); err != nil {
 		return err
 	}
 	defer os.Remove(secret)
-	cmd := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", superuser, "--pwfile", secret,
-		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
+	cmd := exec.Command(filepath.Join(bin, "initdb"), append([]string{"-D", data, "-U", superuser, "--pwfile", secret,
+		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"}, options...)...)
 	cmd.Dir = filepath.Dir(data)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
 	if out, err := cmd.CombinedOutput(); err != nil {
