@@ -64,12 +64,12 @@ func (tr *trail) sealed(t *testing.T) *product.Process {
 // believed, or that they cannot.
 func (tr *trail) awaitSeal(t *testing.T, want bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		if seal, ok := tr.seal(t); ok && (seal != "") == want {
 			return
 		}
 	}
-	t.Fatalf("not within a minute: sealed is %t", want)
+	t.Fatalf("not within three minutes: sealed is %t", want)
 }
 
 // seal is the position since which contexts can be believed, as the control topic has it last.
