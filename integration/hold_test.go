@@ -578,14 +578,10 @@ func TestHoldApply(t *testing.T) {
 	tr, run := held(t, 18)
 	from := tr.Server.NewDatabase(t)
 	const table = "create table applied (id int primary key)"
-	from.Exec(t, table, "create publication outgoing for table applied", "select pg_create_logical_replication_slot('out', 'pgoutput')")
+	from.Exec(t, table, "create publication outgoing for table applied", "select pg_create_logical_replication_slot('outgoing', 'pgoutput')")
 	tr.Exec(t, table, "alter table applied replica identity full", "alter publication "+tr.slot+" add table applied",
-		fmt.Sprintf("create subscription into_%s connection '%s' publication outgoing with (create_slot = false, slot_name = out, synchronous_commit = on)",
+		fmt.Sprintf("create subscription into_%s connection '%s' publication outgoing with (create_slot = false, slot_name = outgoing, synchronous_commit = on)",
 			tr.slot, from.URL()))
-	t.Cleanup(func() {
-		tr.Exec(t, "alter subscription into_"+tr.slot+" disable", "alter subscription into_"+tr.slot+" set (slot_name = none)", "drop subscription into_"+tr.slot)
-		from.Exec(t, "select pg_drop_replication_slot('out')")
-	})
 	from.Exec(t, "insert into applied values (1)", "insert into applied values (2)")
 	tr.await(t, "both rows are applied", "select count(*) = 2 from applied")
 	tr.end(t, run)
@@ -606,6 +602,8 @@ func TestHoldApply(t *testing.T) {
 	if records != 2 {
 		t.Errorf("%d records", records)
 	}
+	tr.Exec(t, "alter subscription into_"+tr.slot+" disable", "alter subscription into_"+tr.slot+" set (slot_name = none)", "drop subscription into_"+tr.slot)
+	from.Exec(t, "select pg_drop_replication_slot('outgoing')")
 }
 
 // TestTwoWitnesses: two instances for two databases of one cluster. Both must answer, and each names every change of its
