@@ -586,10 +586,7 @@ func TestHoldApply(t *testing.T) {
 	tr.await(t, "both rows are applied", "select count(*) = 2 from applied")
 	tr.end(t, run)
 	records := 0
-	for _, e := range tr.everything(t) {
-		if e.Table != "applied" {
-			continue
-		}
+	for _, e := range tr.entries(t) {
 		records++
 		var r attributed
 		if err := json.Unmarshal(e.value, &r); err != nil {
