@@ -24,6 +24,8 @@ type Config struct {
 	// Text makes UTF-8 of a name in the encoding of Connect's sessions.
 	Text func(context.Context, []byte) (string, error)
 
+	// Wait makes Start wait for a slot that somebody else holds, as long as it takes.
+	Wait bool
 	// TakeoverAfter, if not 0, lets Start end a session that holds the slot and does not go for so long. Whoever sets it
 	// must hold the logical slot.
 	TakeoverAfter time.Duration
@@ -125,12 +127,14 @@ func (w *Witness) firstSession(ctx context.Context) (*session, error) {
 			return s, nil
 		case !errors.Is(err, errInUse) || ctx.Err() != nil:
 			return nil, err
-		case time.Since(began) > limit && w.cfg.TakeoverAfter == 0, time.Since(began) > 2*limit:
-			return nil, err
-		case time.Since(began) > limit:
+		case time.Since(began) <= limit:
+		case w.cfg.TakeoverAfter > 0:
 			if err := w.endHolder(ctx); err != nil {
 				return nil, err
 			}
+			began = time.Now()
+		case !w.cfg.Wait:
+			return nil, err
 		}
 		pause(ctx, release/20)
 	}

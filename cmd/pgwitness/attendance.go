@@ -81,7 +81,7 @@ func (a *attendance) goOn(fail context.CancelCauseFunc) error {
 // startWitness opens the who topic and begins to read the log.
 func (a *attendance) startWitness(ctx context.Context, slot *capture.Source) error {
 	cfg := slot.Witness()
-	cfg.TakeoverAfter, cfg.Failed = a.what.takeoverAfter, a.end
+	cfg.Wait, cfg.TakeoverAfter, cfg.Failed = a.what.wait, a.what.takeoverAfter, a.end
 	w := witness.New(cfg, a.log)
 	to := a.cfg.publish()
 	to.Source, to.Start = slot.Origin(), slot.Start()

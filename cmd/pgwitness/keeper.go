@@ -68,7 +68,7 @@ const (
 	namesEvery = 5 * time.Second
 	wellFor    = 2 * time.Second // before hold is taken up again, the first time
 	longestOut = 5 * time.Minute // and at the most
-	keepTime   = 5 * time.Second // for one question
+	keepTime   = setStandbysTime + 5*time.Second // for one question, or one change of the list
 )
 
 func startKeeper(ctx context.Context, cfg *config, name string, log hclog.Logger) *keeper {
@@ -148,19 +148,11 @@ func (k *keeper) behind() time.Duration {
 func (k *keeper) look(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var names string
-	err := k.query(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		names, _, err = readStandbys(ctx, conn)
-		return err
-	})
+	now, err := k.listed(ctx)
 	if err != nil {
 		return err
 	}
-	list, err := parseStandbys(names)
-	if err != nil {
-		return err
-	}
-	now, was, looked := list.has(k.name), k.force.Load(), k.looked
+	was, looked := k.force.Load(), k.looked
 	k.force.Store(now)
 	k.looked = true
 	switch {
@@ -178,6 +170,20 @@ func (k *keeper) look(ctx context.Context) error {
 		k.tell(holdEvent{Change: "off"})
 	}
 	return nil
+}
+
+// listed reads whether commits wait for the witness. The caller holds k.mu.
+func (k *keeper) listed(ctx context.Context) (bool, error) {
+	var names string
+	err := k.query(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		names, _, err = readStandbys(ctx, conn)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	list, err := parseStandbys(names)
+	return list.has(k.name), err
 }
 
 // tell has the trail told. The caller holds k.mu.
@@ -261,8 +267,10 @@ func (k *keeper) giveUp(ctx context.Context, reason string) error {
 		_, err := holdOff(ctx, conn, k.name)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("give up hold, because %s: %w; run pgwitness hold off", reason, err)
+	if err != nil { // it may have been done all the same
+		if still, failed := k.listed(ctx); still || failed != nil {
+			return fmt.Errorf("give up hold, because %s: %w; run pgwitness hold off", reason, err)
+		}
 	}
 	k.state.GivenUp = reason
 	k.force.Store(false)
