@@ -66,8 +66,8 @@ type holdEvent struct {
 const (
 	keepTick   = 200 * time.Millisecond
 	namesEvery = 5 * time.Second
-	wellFor    = 2 * time.Second // before hold is taken up again, the first time
-	longestOut = 5 * time.Minute // and at the most
+	wellFor    = 2 * time.Second                 // before hold is taken up again, the first time
+	longestOut = 5 * time.Minute                 // and at the most
 	keepTime   = setStandbysTime + 5*time.Second // for one question, or one change of the list
 )
 
