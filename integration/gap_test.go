@@ -168,7 +168,7 @@ func (tr *trail) eventually(t *testing.T, f func() error) {
 // that, none of what the slot sends again can have been among them; otherwise nobody can tell.
 func TestRecordsExpired(t *testing.T) {
 	t.Parallel()
-	k := servers.StartKafka(t, 1, "log.retention.check.interval.ms=200", "log.segment.delete.delay.ms=100")
+	k := servers.StartKafka(t, 1, "log.initial.task.delay.ms=100", "log.retention.check.interval.ms=200", "log.segment.delete.delay.ms=100")
 	for _, kept := range []bool{true, false} {
 		t.Run(fmt.Sprintf("younger %t", kept), func(t *testing.T) {
 			tr := newTrailOn(t, servers.SharedPostgres(t, 18), k)
