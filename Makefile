@@ -48,7 +48,7 @@ bench: ## pgwitness against pg_recvlogical on the same backlog
 	$(GO) test -tags integration -count=1 -v -timeout 30m -run '^$$' -bench CatchUp -benchtime 5x ./integration/bench
 
 bench-hold: ## what hold costs: transactions a second, in ROUNDS (5) of five seconds for each of eight ways
-	$(GO) test -tags integration -count=1 -v -timeout 60m -run '^$$' -bench Hold -benchtime $(or $(ROUNDS),5)x ./integration/bench
+	$(GO) test -tags integration -count=1 -v -timeout 60m -run '^$$' -bench 'Hold|Bystander' -benchtime $(or $(ROUNDS),5)x ./integration/bench
 
 image: ## a container image with the static binary, which runs as nobody
 	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
