@@ -23,9 +23,9 @@ func cacheDirectory() (string, error) {
 	return filepath.Join(dir, "pgwitness-test"), err
 }
 
-// cached returns the cache's directory of that name, filled by fill if it is not there yet. Test processes that ask at
+// Cached returns the cache's directory of that name, filled by fill if it is not there yet. Test processes that ask at
 // the same time fill it once; one that is stopped in the middle leaves nothing that would be taken for complete.
-func cached(name string, fill func(dir string) error) (string, error) {
+func Cached(name string, fill func(dir string) error) (string, error) {
 	root, err := cacheDirectory()
 	if err != nil {
 		return "", err
@@ -58,8 +58,8 @@ func cached(name string, fill func(dir string) error) (string, error) {
 	return dir, os.Rename(part, dir)
 }
 
-// maven runs mvn quietly.
-func maven(args ...string) error {
+// Maven runs mvn quietly.
+func Maven(args ...string) error {
 	path, err := exec.LookPath("mvn")
 	if err != nil {
 		return fmt.Errorf("%w: mvn is not installed (Debian: apt-get install maven default-jre-headless)", errAbsent)

@@ -148,8 +148,8 @@ func postgresBinaries(version int) (string, error) {
 		return "", err
 	}
 	artifact := "embedded-postgres-binaries-" + platform
-	dir, err := cached("postgres-"+release+"-"+platform, func(dir string) error {
-		err := maven("dependency:copy", "-Dartifact=io.zonky.test.postgres:"+artifact+":"+release,
+	dir, err := Cached("postgres-"+release+"-"+platform, func(dir string) error {
+		err := Maven("dependency:copy", "-Dartifact=io.zonky.test.postgres:"+artifact+":"+release,
 			"-DoutputDirectory="+dir)
 		if err != nil {
 			return err
