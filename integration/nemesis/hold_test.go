@@ -13,8 +13,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// In a round with hold every commit of the workload waits for the witness from the first one on, before pgwitness runs,
-// and through whatever happens to it. The suite's own sessions, which are the superuser's, wait for nobody.
+// In a round with hold every commit of the workload waits for the witness from the first one on, and through whatever
+// happens to it. One time in four that is before pgwitness has begun; otherwise most of a short round would be waiting. The
+// suite's own sessions, which are the superuser's, wait for nobody.
 
 // logins are the roles of the workload's sessions. They may do what the superuser may, so that every session can change
 // every table's definition.
@@ -36,15 +37,17 @@ func (s *source) letIn(ctx context.Context, admin *pgx.Conn) error {
 	return nil
 }
 
-// drawHold decides whether a round is one with hold.
-func drawHold(seed uint64) bool {
+// drawHold decides whether a round is one with hold, and whether the workload begins before the witness.
+func drawHold(seed uint64) (hold, early bool) {
+	random := rand.New(rand.NewPCG(seed, 2))
+	hold, early = random.IntN(2) == 0, random.IntN(4) == 0
 	switch os.Getenv("NEMESIS_HOLD") {
 	case "0":
-		return false
+		hold = false
 	case "1":
-		return true
+		hold = true
 	}
-	return rand.New(rand.NewPCG(seed, 2)).IntN(2) == 0
+	return hold, early
 }
 
 // witness is the name of the witness, and of its slot.
@@ -112,6 +115,21 @@ func (r *round) awaitStandbys(ctx context.Context, name string) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// awaitWitness waits until the witness can let commits go.
+func (r *round) awaitWitness(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	for there := false; !there; rest(ctx, 20*time.Millisecond) {
+		err := r.ask(ctx, func(c *pgx.Conn) error {
+			return c.QueryRow(ctx, "select exists (select from pg_stat_replication where application_name = $1 and sync_state = 'sync')", r.witness()).Scan(&there)
+		})
+		if err != nil {
+			return fmt.Errorf("wait for the witness: %w", err)
+		}
+	}
+	return nil
 }
 
 // endOne ends, or only cancels, one of the sessions that wait for the witness.

@@ -32,6 +32,7 @@ type round struct {
 	partitions int
 	wait       bool // pgwitness runs with --wait
 	hold       bool // and with --hold
+	early      bool // the workload does not wait until the witness is there
 	plan       []disturbance
 
 	source       *source
@@ -49,7 +50,7 @@ type round struct {
 	changes      int            // that were judged
 	actors       map[string]int // transactions by verdict
 
-	mu    sync.Mutex // guards story
+	mu    sync.Mutex // guards story, and began while it may change
 	story []string
 }
 
@@ -66,7 +67,7 @@ func newRound(w *world, seed uint64) *round {
 	r := &round{world: w, seed: seed, version: []int{18, 15}[seed%2]}
 	r.partitions = []int{1, 1, 3}[random.IntN(3)]
 	r.wait = random.IntN(2) == 0
-	r.hold = drawHold(seed)
+	r.hold, r.early = drawHold(seed)
 	r.plan = newPlan(random, r.hold)
 	return r
 }
@@ -75,6 +76,11 @@ func newRound(w *world, seed uint64) *round {
 func (r *round) play(t *testing.T) (faults []string) {
 	r.prepare(t)
 	defer r.cleanUp(t, &faults)
+	if r.hold && !r.early {
+		if err := r.awaitWitness(t.Context()); err != nil {
+			return []string{err.Error()}
+		}
+	}
 	working := r.work(t)
 	for len(r.plan) > 0 || len(r.ends) > 0 {
 		r.next(t)
@@ -127,8 +133,6 @@ func (r *round) prepare(t *testing.T) {
 		r.holdOn(t)
 	}
 	r.began = time.Now()
-	r.sampler = &sampler{url: r.database.URL(), slot: r.slot, prefix: r.prefix, reader: topics.NewReader(r.kafka.Bootstrap()), began: r.began}
-	r.sampler.reader.Patience = 0 // the sooner the ends are known, the more a sample tells
 	r.tell("seed %d: PostgreSQL %d, %d partitions, %d tables, --wait %t, --hold %t", r.seed, r.version, r.partitions, len(r.workload.active), r.wait, r.hold)
 	r.supervisor = supervise(r.command(t), r.tell)
 }
@@ -160,6 +164,11 @@ func (r *round) command(t *testing.T) process.Command {
 
 // work starts the workload, which ends by itself, and the sampler.
 func (r *round) work(t *testing.T) (done chan struct{}) {
+	r.mu.Lock()
+	r.began = time.Now()
+	r.mu.Unlock()
+	r.sampler = &sampler{url: r.database.URL(), slot: r.slot, prefix: r.prefix, reader: topics.NewReader(r.kafka.Bootstrap()), began: r.began}
+	r.sampler.reader.Patience = 0 // the sooner the ends are known, the more a sample tells
 	ctx, cancel := context.WithDeadline(t.Context(), r.began.Add(workingTime))
 	done = make(chan struct{})
 	go func() {

@@ -167,14 +167,11 @@ func (i *identification) counts() map[string]int {
 	return counts
 }
 
-// judge tells what is wrong. A round with hold in which nobody is attributed has judged nothing.
+// judge tells what is wrong.
 func (i *identification) judge() []string {
 	faults := i.bad
 	if len(faults) > 20 {
 		faults = append(faults[:20:20], fmt.Sprintf("… and %d more actors", len(faults)-20))
-	}
-	if i.hold && len(i.makers) > 0 && i.counts()[attributed] == 0 {
-		faults = append(faults, "nobody is attributed")
 	}
 	return faults
 }
