@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"pgwitness/capture/witness"
 	"pgwitness/integration/topics"
 )
 
@@ -144,7 +143,7 @@ func (i *identification) verdict(a *actor, xid uint64) (verdict, fault string) {
 }
 
 // reasons are what may be said of a transaction of a round with hold.
-var reasons = []string{witness.NotWaiting, witness.Released, witness.LookUpFailed}
+var reasons = []string{"not waiting when looked up", "released before a restart", "look-up failed"}
 
 func (i *identification) unnamed(a *actor, truth maker) (verdict, fault string) {
 	switch {
