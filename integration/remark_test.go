@@ -48,6 +48,28 @@ func TestMarkerTwice(t *testing.T) {
 	}
 }
 
+// TestMarkerTwiceBeforeRouting: what the trail itself must read again lies further on than it was told to be.
+func TestMarkerTwiceBeforeRouting(t *testing.T) {
+	tr := newTrail(t, 18)
+	tr.settings = append(tr.settings, "PGWITNESS_TOPICS_PARTITIONS=3")
+	tr.Exec(t, "create table t (id int primary key)")
+	tr.setup(t, "public.*")
+	run := tr.run(t)
+	awaitLog(t, run, ".public.t")
+	tr.awaitConfirmed(t, time.Minute)
+	tr.markAgain(t, tr.prefix+".control")
+	tr.insert(t, 1, 3) // with the first row the key goes into the routing
+	tr.awaitConfirmedBy(t, run.Running, time.Minute)
+	if !strings.Contains(run.Stderr(), "starting again") {
+		t.Errorf("it has not started again\n%s", run.Stderr())
+	}
+	run.Kill(t)
+	run = tr.run(t)
+	tr.insert(t, 4, 5)
+	tr.awaitConfirmedBy(t, run.Running, time.Minute)
+	tr.expectOnce(t, inserts(1, 2, 3, 4, 5))
+}
+
 // markAgain writes the newest marker of a topic's only partition once more, as its coordinator would.
 func (tr *trail) markAgain(t *testing.T, topic string) {
 	t.Helper()

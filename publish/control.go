@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pglogrepl"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"pgwitness/decode"
 )
@@ -119,6 +120,43 @@ func (s *Sink) readNote(t *topic, found *stored) (note, error) {
 			s.cfg.Prefix, last.Source.Slot, last.Source.Database, last.Source.System, own.Slot, own.Database, own.System)
 	}
 	return last, nil
+}
+
+// noteFrom reads the first control record at or after an offset that fits, and returns where it is. The state's offsets are
+// counted before the records are written. A marker of ours that comes in between moves a batch on, after which the run
+// begins anew (displaced): then the record that is meant lies a little further on than the state says.
+func (s *Sink) noteFrom(ctx context.Context, offset int64, fits func(*note) bool) (note, int64, error) {
+	s.mu.Lock()
+	end := s.controlNext
+	s.mu.Unlock()
+	var found note
+	at := int64(-1)
+	cu := &cursor{partition: s.control, at: offset, marker: func(*protocol.ControlBatch) {}}
+	cu.record = func(r *stored) error {
+		if at >= 0 {
+			return nil
+		}
+		var n note
+		if err := json.Unmarshal(r.value, &n); err != nil {
+			return fmt.Errorf("offset %d: %w", r.offset, err)
+		}
+		if fits(&n) {
+			found, at = n, r.offset
+		}
+		return nil
+	}
+	err := s.cluster.retry(ctx, fmt.Sprintf("read %s from offset %d", s.control, offset), func(ctx context.Context) error {
+		for at < 0 && cu.at < end {
+			if err := s.cluster.fetch(ctx, []*cursor{cu}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && at < 0 {
+		err = fmt.Errorf("%s has no record any more that the state places at offset %d", s.control, offset)
+	}
+	return found, at, err
 }
 
 func (s *Sink) noteSource() noteSource {

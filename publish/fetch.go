@@ -147,23 +147,3 @@ func (cu *cursor) read(batch protocol.RecordReader) error {
 		}
 	}
 }
-
-// readAt returns the value of one record.
-func (d *delivery) readAt(ctx context.Context, p *partition, offset int64) ([]byte, error) {
-	var value []byte
-	cu := &cursor{partition: p, at: offset, marker: func(*protocol.ControlBatch) {}}
-	cu.record = func(r *stored) error {
-		if r.offset == offset {
-			value = r.value
-		}
-		return nil
-	}
-	err := d.cluster.retry(ctx, fmt.Sprintf("read %s offset %d", p, offset), func(ctx context.Context) error {
-		cu.at = offset
-		return d.cluster.fetch(ctx, []*cursor{cu})
-	})
-	if err == nil && value == nil {
-		err = fmt.Errorf("%s has no record at offset %d any more", p, offset)
-	}
-	return value, err
-}

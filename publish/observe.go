@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 )
 
 // An Observation is something that was seen of the source outside of the stream: it has no place among the rows, only
@@ -19,14 +18,13 @@ func (s *Sink) Observed(ctx context.Context) (json.RawMessage, error) {
 	if s.state.Whole < 0 {
 		return nil, nil
 	}
-	value, err := s.readAt(ctx, s.control, s.state.Whole)
+	n, at, err := s.noteFrom(ctx, s.state.Whole, func(n *note) bool { return n.Whole != nil })
 	if err != nil {
 		return nil, err
 	}
-	var n note
-	if err := json.Unmarshal(value, &n); err != nil {
-		return nil, fmt.Errorf("%s offset %d: %w", s.control, s.state.Whole, err)
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Whole = at
 	return n.Whole, nil
 }
 

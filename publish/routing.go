@@ -2,7 +2,6 @@ package publish
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -115,21 +114,22 @@ func (s *Sink) Prepare(ctx context.Context, tables []Table) error {
 // recorded reads the routes and the topics' ends as the run before left them.
 func (s *Sink) recorded(ctx context.Context) (note, error) {
 	var routes, ends note
-	for _, part := range []struct {
-		offset int64
-		into   *note
-	}{{s.state.Route, &routes}, {s.state.Ends, &ends}} {
-		if part.offset < 0 {
-			continue
-		}
-		value, err := s.readAt(ctx, s.control, part.offset)
-		if err != nil {
+	route, end := s.state.Route, s.state.Ends
+	var err error
+	if route >= 0 {
+		if routes, route, err = s.noteFrom(ctx, route, func(n *note) bool { return n.Op == "routing" }); err != nil {
 			return note{}, err
 		}
-		if err := json.Unmarshal(value, part.into); err != nil {
-			return note{}, fmt.Errorf("%s offset %d: %w", s.control, part.offset, err)
+	}
+	if end >= 0 {
+		hasEnds := func(n *note) bool { return n.Op == "bound" || n.Op == "routing" || n.Op == "stopped" }
+		if ends, end, err = s.noteFrom(ctx, end, hasEnds); err != nil {
+			return note{}, err
 		}
 	}
+	s.mu.Lock()
+	s.state.Route, s.state.Ends = route, end
+	s.mu.Unlock()
 	routes.Ends = ends.Ends
 	return routes, nil
 }
