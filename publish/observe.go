@@ -41,7 +41,7 @@ func (s *Sink) Observe(seen []Observation, whole json.RawMessage) error {
 			return err
 		}
 	}
-	if len(whole) < s.control.topic.limit/2 { // otherwise the next run compares with what it finds there
+	if whole != nil && len(whole) < s.control.topic.limit/2 { // a larger one: the next run compares with what it finds there
 		if err := s.note(note{Op: "observed", Whole: whole}); err != nil {
 			return err
 		}
