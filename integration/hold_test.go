@@ -245,6 +245,7 @@ func crowdTime(t *testing.T, otherwise time.Duration) time.Duration {
 
 // TestHoldNamesEveryChange: under hold every change of a crowd is attributed, and rightly, on every version.
 func TestHoldNamesEveryChange(t *testing.T) {
+	t.Parallel()
 	for _, version := range servers.Versions {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			tr, run := held(t, version)
@@ -284,6 +285,7 @@ func (tr *trail) end(t *testing.T, run *product.Process) {
 // TestHoldSurvivesKills: with synchronous_commit = on nothing stays without a name, however often pgwitness and Kafka are
 // killed: who waits goes on waiting.
 func TestHoldSurvivesKills(t *testing.T) {
+	t.Parallel()
 	for _, version := range []int{14, 18} {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			kafka := servers.StartKafka(t, 1)
@@ -322,6 +324,7 @@ func TestHoldSurvivesKills(t *testing.T) {
 // TestHoldRemoteWrite: with synchronous_commit = remote_write nobody waits for Kafka. What a kill costs are names, and
 // each that is missing says so.
 func TestHoldRemoteWrite(t *testing.T) {
+	t.Parallel()
 	tr, run := held(t, 18)
 	crowd{clients: 8, time: crowdTime(t, 3*time.Second), level: "remote_write", seed: uint64(time.Now().UnixNano())}.work(t, tr)
 	tr.awaitConfirmed(t, time.Minute)
@@ -349,6 +352,7 @@ func TestHoldRemoteWrite(t *testing.T) {
 // TestHoldGivesUp: when Kafka is away for longer than hold.max_wait, hold is given up, and commits go on. When it is back
 // hold is taken up again, and the trail says both.
 func TestHoldGivesUp(t *testing.T) {
+	t.Parallel()
 	kafka := servers.StartKafka(t, 1)
 	tr := newTrailOn(t, servers.StartPostgres(t, 15), kafka)
 	tr.settings = []string{"PGWITNESS_HOLD_MAX_WAIT=3s"}
@@ -362,7 +366,7 @@ func TestHoldGivesUp(t *testing.T) {
 	tr.Exec(t, "insert into held default values")
 	waited := time.Since(began)
 	t.Logf("waited for %s", waited.Round(time.Millisecond))
-	if waited < time.Second || waited > 6*time.Second {
+	if waited < time.Second || waited > 10*time.Second {
 		t.Errorf("the commit waited for %s", waited)
 	}
 	began = time.Now()
@@ -391,6 +395,7 @@ func TestHoldGivesUp(t *testing.T) {
 
 // TestHoldTakeover: the standby takes over both slots, and who waited meanwhile goes on, with a name.
 func TestHoldTakeover(t *testing.T) {
+	t.Parallel()
 	tr, first := held(t, 18)
 	second := tr.run(t, "--hold", "--wait")
 	awaitLog(t, second, standsBy)
@@ -414,6 +419,7 @@ func TestHoldTakeover(t *testing.T) {
 
 // TestHoldWaits: what may happen to a session that waits changes nothing about who it was.
 func TestHoldWaits(t *testing.T) {
+	t.Parallel()
 	tr, run := held(t, 18)
 	tr.settings = append(tr.settings, "PGWITNESS_HOLD_MAX_WAIT=0")
 	run.Kill(t)
@@ -475,6 +481,7 @@ func TestHoldWaits(t *testing.T) {
 
 // TestHoldSessions: whose login a change is made under is the one that is named, whatever the statement's form.
 func TestHoldSessions(t *testing.T) {
+	t.Parallel()
 	tr, run := held(t, 16, "wal_compression=on")
 	tr.Exec(t, "create role boss", "grant boss to alice", "grant all on held, held_id_seq to boss",
 		`create function by_owner() returns void security definer language sql as $$ insert into held (role, pid, application) values (`+writes+`) $$`,
@@ -515,6 +522,7 @@ func TestHoldSessions(t *testing.T) {
 // TestHoldPrepared: the author of a prepared transaction is who prepared it, also when the witness was started anew since.
 // The committer is named where it is certain.
 func TestHoldPrepared(t *testing.T) {
+	t.Parallel()
 	tr, run := held(t, 18)
 	as := func(role string, statements ...string) {
 		c, err := pgx.Connect(t.Context(), tr.URLAs(role, loginPassword)+"&application_name=prepared")
@@ -553,6 +561,7 @@ func TestHoldPrepared(t *testing.T) {
 
 // TestHoldSegments: whatever the size of the log's segments, also across switches and checkpoints under load.
 func TestHoldSegments(t *testing.T) {
+	t.Parallel()
 	for _, size := range []string{"1", "64"} {
 		t.Run(size, func(t *testing.T) {
 			tr, run := held(t, 17, "--wal-segsize="+size, "min_wal_size=256MB", "wal_compression=on")
@@ -575,6 +584,7 @@ func TestHoldSegments(t *testing.T) {
 
 // TestHoldApply: what logical replication applies is its apply worker's, and comes with its origin.
 func TestHoldApply(t *testing.T) {
+	t.Parallel()
 	tr, run := held(t, 18)
 	from := tr.Server.NewDatabase(t)
 	const table = "create table applied (id int primary key)"
@@ -606,6 +616,7 @@ func TestHoldApply(t *testing.T) {
 // TestTwoWitnesses: two instances for two databases of one cluster. Both must answer, and each names every change of its
 // own.
 func TestTwoWitnesses(t *testing.T) {
+	t.Parallel()
 	p, kafka := servers.StartPostgres(t, 17), servers.SharedKafka(t)
 	one, first := heldOn(t, p, kafka)
 	two := newTrailOn(t, p, kafka)
