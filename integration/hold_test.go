@@ -417,6 +417,21 @@ func TestHoldTakeover(t *testing.T) {
 	}
 }
 
+// TestHoldOutwaitsALeavingStandby: a standby of the witness's name that is about to go, as a predecessor's is when it has
+// let go of the slot, does not end the run.
+func TestHoldOutwaitsALeavingStandby(t *testing.T) {
+	tr := newTrailOn(t, servers.StartPostgres(t, 18), servers.SharedKafka(t))
+	tr.Exec(t, "create table t (id int primary key)", "select pg_create_physical_replication_slot('third', true)")
+	tr.setup(t, "public.*", "--hold")
+	leaving := startStandbyOn(t, tr.URL(), "third", tr.slot+"_witness")
+	run := tr.run(t, "--hold")
+	awaitLog(t, run, "waiting for another standby to go")
+	leaving.stop()
+	tr.hold(t)
+	tr.Exec(t, "insert into t values (1)")
+	tr.end(t, run)
+}
+
 // TestHoldWaits: what may happen to a session that waits changes nothing about who it was.
 func TestHoldWaits(t *testing.T) {
 	t.Parallel()

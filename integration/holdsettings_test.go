@@ -26,6 +26,11 @@ type standby struct {
 // startStandby returns when the standby streams. It ends with the test, or by stop.
 func startStandby(t *testing.T, url, name string) *standby {
 	t.Helper()
+	return startStandbyOn(t, url, name, name)
+}
+
+func startStandbyOn(t *testing.T, url, slot, name string) *standby {
+	t.Helper()
 	cc, err := pgconn.ParseConfig(url + "&replication=on&application_name=" + name)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +41,7 @@ func startStandby(t *testing.T, url, name string) *standby {
 	}
 	system, err := pglogrepl.IdentifySystem(t.Context(), c)
 	if err == nil {
-		err = pglogrepl.StartReplication(t.Context(), c, name, system.XLogPos, pglogrepl.StartReplicationOptions{Mode: pglogrepl.PhysicalReplication, Timeline: system.Timeline})
+		err = pglogrepl.StartReplication(t.Context(), c, slot, system.XLogPos, pglogrepl.StartReplicationOptions{Mode: pglogrepl.PhysicalReplication, Timeline: system.Timeline})
 	}
 	if err != nil {
 		t.Fatal(err)

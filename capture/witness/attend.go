@@ -61,7 +61,7 @@ func (s *session) begin(ctx context.Context) (err error) {
 		return err
 	}
 	if other != 0 {
-		return fmt.Errorf("another standby, pid %d, bears the name %q of our witness: give it another application_name", other, s.cfg.Name)
+		return fmt.Errorf("%w, pid %d, bears the name %q of our witness: give it another application_name", errRival, other, s.cfg.Name)
 	}
 	s.received = pageOf(s.place.start)
 	if s.scanner, err = newScanner(s.received, s.place.segment, s.place.version); err != nil {

@@ -30,6 +30,7 @@ const streamBuffer = 1 << 20
 
 var (
 	errInUse   = errors.New("is in use")
+	errRival   = errors.New("another standby")
 	errHistory = errors.New("the server has begun a new timeline: start again")
 )
 

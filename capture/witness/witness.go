@@ -117,14 +117,24 @@ func (w *Witness) Close() {
 // release is how long the slot may be in use that is free in truth: a walsender notices late that its client has gone.
 const release = 2 * time.Second
 
+// looks is how often that is looked at.
+const looks = 20
+
 // firstSession waits for a predecessor to go.
 func (w *Witness) firstSession(ctx context.Context) (*session, error) {
 	limit := max(release, w.cfg.TakeoverAfter)
+	rivals := 0
 	for began := time.Now(); ; {
 		s, err := w.open(ctx)
 		switch {
 		case err == nil:
 			return s, nil
+		case errors.Is(err, errRival) && rivals < looks && ctx.Err() == nil:
+			// A walsender that ends lets go of its slot a moment before it leaves the list of standbys (ReplicationSlotInitialize
+			// in slot.c runs before_shmem_exit, InitWalSenderSlot in walsender.c on_shmem_exit): it may be the predecessor's.
+			if rivals++; rivals == 1 {
+				w.log.Info("waiting for another standby to go", "reason", err)
+			}
 		case !errors.Is(err, errInUse) || ctx.Err() != nil:
 			return nil, err
 		case time.Since(began) <= limit:
@@ -136,7 +146,7 @@ func (w *Witness) firstSession(ctx context.Context) (*session, error) {
 		case !w.cfg.Wait:
 			return nil, err
 		}
-		pause(ctx, release/20)
+		pause(ctx, release/looks)
 	}
 }
 
