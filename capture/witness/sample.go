@@ -86,7 +86,9 @@ func (s *Sampler) sample(ctx context.Context, a **activity) (err error) {
 			return err
 		}
 	}
-	(*a).reopen(ctx, &s.cfg)
+	if (*a).reopen(ctx, &s.cfg) {
+		s.forget()
+	}
 	snap, err := (*a).snapshot(ctx, "sample", sampleQuery, nil)
 	if err != nil {
 		return fmt.Errorf("look who is active: %w", err)
@@ -113,6 +115,15 @@ func (s *Sampler) note(snap *snapshot) {
 		s.order = append(s.order[:0], s.order[s.first:]...)
 		s.first = 0
 	}
+}
+
+// forget begins anew. When the server has crashed, ids of transactions that had not reached the disk are given again, to
+// others; our connection ends with it.
+func (s *Sampler) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.seen)
+	s.order, s.first = nil, 0
 }
 
 // Of returns the session that was seen with the transaction, nil if none was.
