@@ -108,6 +108,7 @@ func metricsOf(t *testing.T, run *product.Process) map[string]float64 {
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if name, ours := strings.CutPrefix(name, "pgwitness_"); ours {
+			name, _, _ = strings.Cut(name, "{") // the last of several evidences
 			if values[name], err = strconv.ParseFloat(value, 64); err != nil {
 				t.Errorf("%q: %v", line, err)
 			}

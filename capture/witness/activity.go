@@ -23,6 +23,7 @@ const lookUpTime = 5 * time.Second
 // connection bounds it, which spares the goroutine that a context needs.
 type activity struct {
 	conn    *pgx.Conn
+	made    time.Time                                     // when conn was opened
 	text    func(context.Context, []byte) (string, error) // Config.Text
 	known   map[int32]*Session                            // the last facts of each process
 	queries map[string]bool                               // that are prepared, by name
@@ -60,7 +61,7 @@ func openActivity(ctx context.Context, cfg *Config) (*activity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &activity{conn: conn, text: cfg.Text, known: make(map[int32]*Session), queries: make(map[string]bool)}, nil
+	return &activity{conn: conn, made: time.Now(), text: cfg.Text, known: make(map[int32]*Session), queries: make(map[string]bool)}, nil
 }
 
 // reopen replaces a connection that is lost, and reports whether one was. Where none is to be had the next look-up fails, too.
@@ -71,7 +72,7 @@ func (a *activity) reopen(ctx context.Context, cfg *Config) (lost bool) {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
 	defer cancel()
 	if conn, err := cfg.Connect(ctx); err == nil {
-		a.conn = conn
+		a.conn, a.made = conn, time.Now()
 		clear(a.queries)
 	}
 	return true

@@ -31,8 +31,9 @@ type sampled struct {
 }
 
 const (
-	mostSampled = 200_000        // transactions that are kept until capture comes to them
-	sampleHolds = 24 * time.Hour // far less than 2^31 transactions take, after which an id comes again
+	mostSampled = 200_000          // transactions that are kept until capture comes to them
+	sampleRests = 30 * time.Second // a connection of that age is closed: a smart shutdown waits for ordinary sessions
+	sampleHolds = 24 * time.Hour   // far less than 2^31 transactions take, after which an id comes again
 )
 
 // The lock on its own id, which each transaction holds, ties the id to the process: the view reads a process's facts first
@@ -88,6 +89,11 @@ func (s *Sampler) sample(ctx context.Context, a **activity) (err error) {
 	}
 	if (*a).reopen(ctx, &s.cfg) {
 		s.forget()
+	}
+	if time.Since((*a).made) > sampleRests {
+		(*a).close(ctx)
+		*a = nil
+		return nil
 	}
 	snap, err := (*a).snapshot(ctx, "sample", sampleQuery, nil)
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"pgwitness/capture/witness"
+	"pgwitness/decode"
 	"pgwitness/publish"
 )
 
@@ -140,23 +142,26 @@ func (m *monitor) Collect(out chan<- prometheus.Metric) {
 		}
 		put(metricOldest, age)
 	}
-	for by, n := range m.seen.counts() {
-		put(metricTxs, float64(n.Transactions), by)
-		put(metricChanges, float64(n.Changes), by)
+	counts := m.seen.counts()
+	for _, by := range []string{decode.EvidenceHold, decode.EvidenceContext, decode.EvidenceSample, decode.EvidenceUnverified, decode.EvidenceNone} {
+		put(metricTxs, float64(counts[by].Transactions), by)
+		put(metricChanges, float64(counts[by].Changes), by)
 	}
+	var inForce, behind float64
+	var st witness.Stats
 	if k := m.who.held(); k != nil {
-		inForce := 0.0
 		if k.inForce() {
 			inForce = 1
 		}
-		put(metricHold, inForce)
-		put(metricHoldAge, k.behind().Seconds())
+		behind = k.behind().Seconds()
 		if w := k.witness.Load(); w != nil {
-			st := w.Stats()
-			put(metricLookUps, float64(st.LookUps))
-			put(metricFailures, float64(st.Failures))
+			st = w.Stats()
 		}
 	}
+	put(metricHold, inForce)
+	put(metricHoldAge, behind)
+	put(metricLookUps, float64(st.LookUps))
+	put(metricFailures, float64(st.Failures))
 	if k := m.lookAtSlot(); k != nil {
 		put(metricRetained, float64(k.retainedBytes))
 		put(metricBehind, float64(k.behindBytes))
