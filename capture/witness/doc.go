@@ -28,4 +28,8 @@
 // The journal (a Kafka topic, to us an interface) is the only memory: one record a look-up, with the range of WAL that it
 // answers for, the sessions and the commits. What was answered lately is kept at hand for whoever joins it with the
 // decoded transactions; older answers are read from the journal.
+//
+// # Where nobody waits
+//
+// A Sampler asks the same view again and again, and keeps which session was seen in which transaction.
 package witness

@@ -29,7 +29,7 @@ type sink interface {
 }
 
 // pipe carries changes from the source to the sink until an error, or until everything that committed at or below
-// until is sent (0: without end). What is durable is the sink's to report and the source's to confirm; nobody here
+// until is sent (0: without end); seen counts whose they are. What is durable is the sink's to report and the source's to confirm; nobody here
 // waits for it.
 func pipe(ctx context.Context, from source, dec decoder, to sink, until pglogrepl.LSN, seen *coverage) error {
 	send := func(r *decode.Record) error {
