@@ -27,7 +27,8 @@ const (
 	lookupPause  = 200 * time.Millisecond // doubled after each try
 )
 
-// query runs ask on the connection. Where it has been lost it is opened again, once: asking twice changes nothing.
+// query runs ask on the connection. Where it has been lost it is opened again, once: asking twice changes nothing. An
+// AwayError says that there was no answer.
 func (c *catalogue) query(ctx context.Context, ask func(context.Context, *pgx.Conn) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,13 +39,13 @@ func (c *catalogue) query(ctx context.Context, ask func(context.Context, *pgx.Co
 			fresh = true
 			conn, err := c.connect(ctx)
 			if err != nil {
-				return err
+				return Away(err)
 			}
 			c.conn, c.made = conn, time.Now()
 		}
 		err := ask(ctx, c.conn)
 		if err == nil || fresh || ctx.Err() != nil || !c.conn.IsClosed() {
-			return err
+			return Away(err)
 		}
 	}
 }

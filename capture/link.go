@@ -60,8 +60,9 @@ func (l *link) poke() {
 	}
 }
 
-// fail gives the connection up. The first cause is the one that Next reports.
+// fail gives the connection up. The first cause is the one that Next reports, as an AwayError.
 func (l *link) fail(cause error) {
+	cause = &AwayError{cause}
 	first := l.cause.CompareAndSwap(nil, &cause)
 	l.conn.Close()
 	if first && l.failed != nil {

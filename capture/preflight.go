@@ -146,9 +146,24 @@ func (s *slotState) check(cfg Config, f facts) error {
 	return s.lost(cfg.Slot)
 }
 
-var errInUse = errors.New("is in use")
+// An inUseError names the session that holds the slot.
+type inUseError struct {
+	pid  int
+	text string
+}
 
-// inUse names the session that holds the slot.
+func (e *inUseError) Error() string { return e.text }
+
+// holderIn returns whose session is at the slot by an error of open, 0 for one that could not be named.
+func holderIn(err error) (pid int, held bool) {
+	if held, ok := errors.AsType[*inUseError](err); ok {
+		return held.pid, true
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return 0, ok && pg.Code == codeInUse
+}
+
+// inUse returns an inUseError.
 func inUse(ctx context.Context, conn *pgx.Conn, slot string, pid int) error {
 	var user, application, client string
 	err := conn.QueryRow(ctx, `select coalesce(usename::text, ''), coalesce(application_name, ''),
@@ -157,8 +172,8 @@ func inUse(ctx context.Context, conn *pgx.Conn, slot string, pid int) error {
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("slot %q is in use by pid %d; look at who it is: %w", slot, pid, err)
 	}
-	return fmt.Errorf("slot %q %w by pid %d (application %q, role %q, client %s); "+
-		"stop it, or run: SELECT pg_terminate_backend(%d)", slot, errInUse, pid, application, user, client, pid)
+	return &inUseError{pid, fmt.Sprintf("slot %q is in use by pid %d (application %q, role %q, client %s); "+
+		"stop it, or run: SELECT pg_terminate_backend(%d)", slot, pid, application, user, client, pid)}
 }
 
 // successor tells, after the connection broke, whether another session holds the slot by now.

@@ -25,6 +25,9 @@ type Config struct {
 	// TakeoverAfter, with Wait, ends the session that holds the slot when nothing has been heard of its client for so
 	// long; 0 leaves that to the server (wal_sender_timeout). A living client is heard every 10 seconds, or more often.
 	TakeoverAfter time.Duration
+	// Former is the PID of our own session before this one, 0 for none. Where the server has not noticed yet that it is
+	// over, Open ends it. Whoever else holds the slot by now has taken over: Open does not wait for that one.
+	Former int
 
 	// Failed, if set, is called when the connection has failed in a way that Next cannot tell before it is called. It
 	// must not block.
@@ -63,7 +66,8 @@ type Source struct {
 }
 
 // Open connects, looks at everything the promise rests on, and starts replication on the existing slot. Its errors say
-// what is wrong, where, and how to mend it; ErrSlotLost among them. Cancelling ctx later has no effect on the Source.
+// what is wrong, where, and how to mend it; ErrSlotLost among them, and AwayError for a server that is not there.
+// Cancelling ctx later has no effect on the Source.
 func Open(ctx context.Context, cfg Config, log hclog.Logger) (*Source, error) {
 	config, err := parseSource(cfg.Source)
 	if err != nil {
@@ -76,7 +80,7 @@ func Open(ctx context.Context, cfg Config, log hclog.Logger) (*Source, error) {
 			cat.complete(ctx, cfg, loss, log)
 		}
 		cat.close(ctx)
-		return nil, err
+		return nil, Away(err)
 	}
 	return s, nil
 }
@@ -87,12 +91,16 @@ func hold(ctx context.Context, cfg Config, cat *catalogue, log hclog.Logger) (*S
 	vigil := newVigil(cfg, cat.config, log)
 	for deadline := time.Now().Add(release); ; {
 		s, err := open(ctx, cfg, cat, log)
-		held := errors.Is(err, errInUse)
+		holder, held := holderIn(err)
 		switch {
 		case err == nil:
 			return s, nil
 		case ctx.Err() != nil:
 			return nil, err
+		case holder != 0 && holder == cfg.Former:
+			vigil.endFormer(ctx, cat, holder)
+		case holder != 0 && cfg.Former != 0:
+			return nil, fmt.Errorf("another one took over: %w", err)
 		case cfg.Wait && (held || vigil.kept && absent(err)):
 			cat.close(ctx)
 			if err := vigil.keep(ctx, err); err != nil {
@@ -152,6 +160,9 @@ func open(ctx context.Context, cfg Config, cat *catalogue, log hclog.Logger) (*S
 	return s, nil
 }
 
+// PID is the process of the server that serves the slot.
+func (s *Source) PID() int { return int(s.pid) }
+
 // Origin names where the messages come from.
 func (s *Source) Origin() decode.Source { return s.origin }
 
@@ -162,7 +173,8 @@ func (s *Source) Start() pglogrepl.LSN { return s.start }
 func (s *Source) Catalogue() decode.Catalogue { return &dictionary{s.catalogue, &s.origin} }
 
 // Next returns the next message; its Data is borrowed until the next call. Only one goroutine calls it. When ctx is
-// cancelled it returns ctx's error and may be called again with another; any other error is final.
+// cancelled it returns ctx's error and may be called again with another; any other error is final: AwayError where
+// another Open may go on.
 func (s *Source) Next(ctx context.Context) (Message, error) {
 	if err := s.interrupt.watch(ctx); err != nil {
 		if s.link.failure() != nil { // perhaps that is why ctx ended
@@ -184,7 +196,7 @@ func (s *Source) Next(ctx context.Context) (Message, error) {
 				if kind == 'E' {
 					err = s.lossOf(ctx, err)
 				}
-				return Message{}, err
+				return Message{}, s.gone(ctx, err)
 			}
 			continue
 		}
@@ -237,16 +249,24 @@ func (s *Source) note(m *Message, asked bool) {
 func (s *Source) broken(ctx context.Context, err error) error {
 	if cause := s.link.failure(); cause != nil {
 		s.ended = true
-		return fmt.Errorf("read slot %q after %s: %w", s.slot, s.position, cause)
+		return s.gone(ctx, fmt.Errorf("read slot %q after %s: %w", s.slot, s.position, cause))
 	}
 	if isTimeout(err) && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	s.ended = true
-	if successor := s.successor(ctx); successor != nil {
-		err = fmt.Errorf("our session was ended, and the slot %w (%w)", successor, err)
+	return s.gone(ctx, fmt.Errorf("read slot %q after %s: %w", s.slot, s.position, err))
+}
+
+// gone tells an end that another Open may mend from one that it must not: whose place was taken does not take it back.
+func (s *Source) gone(ctx context.Context, err error) error {
+	if !absent(err) {
+		return err
 	}
-	return fmt.Errorf("read slot %q after %s: %w", s.slot, s.position, err)
+	if successor := s.successor(ctx); successor != nil {
+		return fmt.Errorf("our session was ended, and slot %q %w (%w)", s.slot, successor, err)
+	}
+	return &AwayError{err}
 }
 
 // successor tells whether somebody else holds the slot by now. A Source that only reads has no catalogue to ask.
@@ -274,10 +294,12 @@ func (s *Source) other(kind byte, body []byte) error {
 		}
 		return fmt.Errorf("read slot %q after %s: %w", s.slot, s.position, err)
 	case 'c', 'C', 'Z':
-		return fmt.Errorf("read slot %q after %s: the server ended replication (it is shutting down)", s.slot, s.position)
+		return fmt.Errorf("read slot %q after %s: %w", s.slot, s.position, errShutdown)
 	}
 	return fmt.Errorf("read slot %q after %s: unexpected frame %q of %d bytes", s.slot, s.position, kind, len(body))
 }
+
+var errShutdown = errors.New("the server ended replication (it is shutting down)")
 
 // Confirm tells the server that everything up to the position is durable. It never blocks and may be called by any
 // goroutine; positions never go back.

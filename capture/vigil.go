@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -165,20 +161,16 @@ func (v *vigil) end(ctx context.Context, conn *pgx.Conn, silence time.Duration) 
 	}
 }
 
-// absent tells the lack of an answer, or a server that takes no sessions now, from an answer.
-func absent(err error) bool {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		switch pg.Code {
-		case codeTooMany, codeCannotConnect, codeShutdown, codeCrash:
-			return true
-		}
-		return strings.HasPrefix(pg.Code, "08") // connection exceptions
+// endFormer ends our own session before this one, which the server still serves because it has not heard of its end.
+func (v *vigil) endFormer(ctx context.Context, cat *catalogue, pid int) {
+	first := v.ended != int64(pid)
+	v.ended = int64(pid)
+	err := cat.query(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `select pg_catalog.pg_terminate_backend(active_pid) from pg_catalog.pg_replication_slots
+			where slot_name = $1 and active_pid = $2`, v.slot, pid)
+		return err
+	})
+	if first {
+		v.log.Info("ending our own former session, which still holds the slot", "pid", pid, "error", err)
 	}
-	if errors.Is(err, ErrSlotLost) {
-		return false
-	}
-	_, network := errors.AsType[net.Error](err)
-	_, unreachable := errors.AsType[*lineError](err) // connectError's
-	return network || unreachable || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed)
 }

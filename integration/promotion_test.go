@@ -5,6 +5,7 @@ package integration
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"pgwitness/integration/product"
 	"pgwitness/integration/servers"
 )
 
@@ -72,6 +74,20 @@ func (tr *trail) timelines(t *testing.T) string {
 	return strings.Join(list, "")
 }
 
+// either is the URL of whichever of the trail's server and the other one is the primary.
+func (tr *trail) either(t *testing.T, other *servers.Postgres) string {
+	t.Helper()
+	u, err := url.Parse(tr.URLAs(tr.slot, rolePassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host += fmt.Sprintf(",%s:%d", other.Host, other.Port)
+	q := u.Query()
+	q.Set("target_session_attrs", "read-write")
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
 // TestPromotedStandby: the server dies, and its standby takes its place with the copy of the slot. What the copy still
 // has to deliver is compared with the trail, and each record's id names the timeline of its own commit.
 func TestPromotedStandby(t *testing.T) {
@@ -80,7 +96,7 @@ func TestPromotedStandby(t *testing.T) {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
 			t.Parallel()
 			tr, standby := replicated(t, version)
-			run := tr.run(t)
+			run := product.Start(t, append(tr.environment(), "PGWITNESS_SOURCE_URL="+tr.either(t, &standby.Postgres)), "run")
 			tr.insert(t, 1, 3)
 			tr.awaitConfirmed(t, time.Minute)
 			standby.start(t)
@@ -92,13 +108,14 @@ func TestPromotedStandby(t *testing.T) {
 			tr.awaitConfirmed(t, time.Minute)
 			standby.awaitReplayed(t, tr.position(t))
 			tr.Server.Kill(t)
-			if r := run.Wait(t, time.Minute); r.Code != 1 {
-				t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
-			}
+			awaitLog(t, run, isAway)
 			tr.promote(t, &standby.Postgres)
 			t.Logf("the copy stood at %s, and stands at %s", copied, tr.confirmed(t))
 			tr.insert(t, 7, 9)
-			tr.catchUp(t, time.Minute)
+			tr.awaitConfirmedBy(t, run.Running, time.Minute) // the same process goes on at the other server
+			if r := run.Stop(t, 10*time.Second); r.Code != 0 {
+				t.Errorf("SIGTERM: exit code %d\n%s", r.Code, r.Stderr)
+			}
 			tr.catchUp(t, time.Minute)
 			tr.expectOnce(t, inserts(1, 2, 3, 4, 5, 6, 7, 8, 9))
 			if got := tr.timelines(t); got != "111111222" {
@@ -123,8 +140,9 @@ func TestLostHistory(t *testing.T) {
 	tr.insert(t, 4, 6)
 	tr.awaitConfirmed(t, time.Minute)
 	tr.Server.Kill(t)
-	if r := run.Wait(t, time.Minute); r.Code != 1 {
-		t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
+	awaitLog(t, run, isAway)
+	if r := run.Stop(t, 10*time.Second); r.Code != 0 {
+		t.Errorf("SIGTERM while the server is away: exit code %d\n%s", r.Code, r.Stderr)
 	}
 	standby.start(t)
 	tr.promote(t, &standby.Postgres)

@@ -192,7 +192,7 @@ func TestStandbyIsPatient(t *testing.T) {
 	awaitLog(t, second, standsBy)
 
 	postgres.Stop(t, servers.StopMode(syscall.SIGTERM)) // smart: waits for ordinary sessions to end
-	first.Wait(t, 30*time.Second)
+	first.Kill(t)
 	kafka.Brokers[0].Stop(t)
 	awaitLog(t, second, "the server is not there")
 	time.Sleep(3 * time.Second)

@@ -28,10 +28,12 @@ type stream struct {
 // during a look-up is read at once, and goes into the next one.
 const streamBuffer = 1 << 20
 
+// ErrHistory ends a witness whose server has begun another timeline than it knows of.
+var ErrHistory = errors.New("the server has begun a new timeline: start again")
+
 var (
-	errInUse   = errors.New("is in use")
-	errRival   = errors.New("another standby")
-	errHistory = errors.New("the server has begun a new timeline: start again")
+	errInUse = errors.New("is in use")
+	errRival = errors.New("another standby")
 )
 
 // openStream connects to the server that the place was read from, and starts replication there.
@@ -65,7 +67,7 @@ func takeOver(ctx context.Context, conn *pgconn.PgConn, cfg *Config) (*pgconn.Hi
 		return nil, fmt.Errorf("the witness reached another server (system %s, not %d): name one host", system.SystemID, cfg.System)
 	}
 	if uint32(system.Timeline) != cfg.TimelineOf(system.XLogPos) {
-		return nil, errHistory
+		return nil, ErrHistory
 	}
 	if err := conn.SyncConn(ctx); err != nil {
 		return nil, fmt.Errorf("take over the witness's connection: %w", err)

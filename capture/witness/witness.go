@@ -189,7 +189,7 @@ const (
 // final tells what another session would meet again from what passes.
 func final(err error) bool {
 	var broken *brokenError
-	return errors.Is(err, errHistory) || errors.As(err, &broken)
+	return errors.Is(err, ErrHistory) || errors.As(err, &broken)
 }
 
 // A brokenError is one of the log itself or of the journal.

@@ -26,6 +26,7 @@ type attendance struct {
 	keeper  *keeper // nil without --hold
 	witness *witness.Witness
 	journal *publish.Journal
+	begun   bool // there was a witness in this run
 
 	mu     sync.Mutex              // guards the rest
 	fail   context.CancelCauseFunc // ends the present session
@@ -72,7 +73,7 @@ func (a *attendance) goOn(fail context.CancelCauseFunc) error {
 		return nil
 	}
 	a.leave()
-	if startsAgain(failed) {
+	if startsAgain(failed) || comesBack(failed) {
 		return nil
 	}
 	return failed
@@ -85,7 +86,7 @@ func (a *attendance) startWitness(ctx context.Context, slot *capture.Source) err
 	w := witness.New(cfg, a.log)
 	to := a.cfg.publish()
 	to.Source, to.Start = slot.Origin(), slot.Start()
-	to.Held, to.Patient = slot.Held, a.what.wait
+	to.Held, to.Patient = slot.Held, a.what.wait || a.begun
 	to.Durable, to.Failed = w.Durable, func(err error) { a.end(fmt.Errorf("the who topic: %w", err)) }
 	journal, err := publish.OpenJournal(ctx, to, a.log)
 	if err != nil {
@@ -93,9 +94,9 @@ func (a *attendance) startWitness(ctx context.Context, slot *capture.Source) err
 	}
 	if err := w.Start(ctx, whoJournal{journal}); err != nil {
 		journal.Close()
-		return err
+		return capture.Away(err)
 	}
-	a.witness, a.journal = w, journal
+	a.witness, a.journal, a.begun = w, journal, true
 	a.keeper.witness.Store(w)
 	return nil
 }
@@ -120,17 +121,17 @@ func (a *attendance) held() *keeper {
 // unheld reports whether commits go on without waiting for the witness.
 func (a *attendance) unheld() bool { return a.keeper == nil || !a.keeper.inForce() }
 
-// stop applies hold.on_stop while the witness still answers: at the end of a run that holds its slot. Whoever has been
-// pushed aside leaves hold to the successor.
-func (a *attendance) stop(ctx context.Context, slot *capture.Source, why error) {
-	if a.keeper == nil || errors.Is(why, publish.ErrFenced) || slot.Held(ctx) != nil {
+// stop applies hold.on_stop while the witness still answers, at the end of a run; former is the server process of its
+// last session at the slot. Whoever has been pushed aside leaves hold to the successor.
+func (a *attendance) stop(ctx context.Context, former int, why error) {
+	if a.keeper == nil || errors.Is(why, publish.ErrFenced) {
 		return
 	}
 	reason := "the run has stopped"
 	if why != nil {
 		reason = "the run has failed"
 	}
-	if err := a.keeper.stop(ctx, reason); err != nil {
+	if err := a.keeper.stop(ctx, former, reason); err != nil {
 		a.log.Error("hold stays in force and commits may wait", "error", err)
 	}
 }

@@ -304,8 +304,8 @@ func (k *keeper) recover(ctx context.Context, behind time.Duration) error {
 	return nil
 }
 
-// stop applies hold.on_stop at the end of a run.
-func (k *keeper) stop(ctx context.Context, reason string) error {
+// stop applies hold.on_stop at the end of a run, unless another session than its own, former, is at the slot by now.
+func (k *keeper) stop(ctx context.Context, former int, reason string) error {
 	if k.cfg.Hold.OnStop != "off" {
 		return nil
 	}
@@ -316,6 +316,14 @@ func (k *keeper) stop(ctx context.Context, reason string) error {
 	defer k.mu.Unlock()
 	if !k.force.Load() {
 		return nil
+	}
+	succeeded := false
+	err := k.query(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `select exists (select from pg_catalog.pg_replication_slots where slot_name = $1 and active_pid <> $2)`,
+			k.cfg.Source.Slot, former).Scan(&succeeded)
+	})
+	if err != nil || succeeded {
+		return err
 	}
 	return k.giveUp(ctx, reason)
 }

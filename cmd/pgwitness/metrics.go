@@ -23,11 +23,14 @@ import (
 
 // A monitor answers GET /metrics (Prometheus) and GET /healthz. It only looks: nothing can be changed through it.
 type monitor struct {
-	cfg    *config
-	log    hclog.Logger
-	sink   atomic.Pointer[publish.Sink] // of the session that runs, nil between two
-	who    *attendance
-	seen   *coverage
+	cfg  *config
+	log  hclog.Logger
+	sink atomic.Pointer[publish.Sink] // of the session that runs, nil between two
+	who  *attendance
+	seen *coverage
+
+	sessions atomic.Uint64 // begun
+
 	server *http.Server
 	served chan struct{}
 
@@ -112,6 +115,7 @@ var (
 	metricHoldAge   = newMetric("hold_behind_seconds", "How long the witness has owed its oldest answer, or has been away; 0 when it owes none.", prometheus.GaugeValue)
 	metricLookUps   = newMetric("lookups_total", "Look-ups of committing sessions.", prometheus.CounterValue)
 	metricFailures  = newMetric("lookup_failures_total", "Look-ups that failed.", prometheus.CounterValue)
+	metricSessions  = newMetric("sessions_total", "Sessions at the slot that this run has begun.", prometheus.CounterValue)
 	metricUp        = newMetric("session_up", "1 while the slot is held and brokers have been reached.", prometheus.GaugeValue)
 )
 
@@ -123,6 +127,7 @@ func (m *monitor) Collect(out chan<- prometheus.Metric) {
 	put := func(x metric, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(x.desc, x.kind, value, labels...)
 	}
+	put(metricSessions, float64(m.sessions.Load()))
 	sink := m.sink.Load()
 	if sink == nil {
 		put(metricUp, 0)
