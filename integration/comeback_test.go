@@ -134,3 +134,39 @@ func TestServerNeverThere(t *testing.T) {
 	}
 	tr.expectOnce(t, inserts(1))
 }
+
+// TestHoldServerComesBack: a server that restarts, and a way to it that breaks or falls silent, cost no name: the witness
+// is back with the run, and who waits goes on waiting.
+func TestHoldServerComesBack(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{14, 18} {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			tr := proxied(t, newTrailOn(t, servers.StartPostgres(t, version, "wal_sender_timeout=10min"), servers.SharedKafka(t)))
+			tr.Exec(t, logins()...)
+			tr.settings = append(tr.settings, "PGWITNESS_HOLD_MAX_WAIT=0")
+			tr.setup(t, "public.*", "--hold")
+			run := tr.run(t, "--hold")
+			tr.hold(t)
+			work := func(name string) {
+				t.Log(name)
+				crowd{clients: 4, time: time.Second, seed: uint64(time.Now().UnixNano())}.work(t, tr.trail)
+				tr.awaitConfirmedBy(t, run.Running, time.Minute)
+			}
+			work("at first")
+			tr.Server.Restart(t, servers.Fast)
+			work("a fast restart")
+			tr.crashBackend(t)
+			tr.Server.Await(t)
+			work("a backend that crashed")
+			tr.source.Cut()
+			work("a cut")
+			tr.source.Orphan()
+			work("sessions that the server takes for alive")
+			tr.end(t, run)
+			if named, reasons := tr.judgeWho(t); named == 0 || len(reasons) > 0 {
+				t.Errorf("%d are attributed, %v not", named, reasons)
+			}
+		})
+	}
+}

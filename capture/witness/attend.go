@@ -43,6 +43,7 @@ func (w *Witness) open(ctx context.Context) (*session, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.former = s.stream.pid
 	w.reporter = startReporter(s.stream.conn, pglogrepl.LSN(w.answered.Load()), w.flushed)
 	return s, nil
 }

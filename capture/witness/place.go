@@ -70,8 +70,8 @@ func rival(ctx context.Context, conn *pgx.Conn, name string, own int) (int, erro
 	return pid, nil
 }
 
-// endHolder ends the session at the slot, whose client does not go.
-func (w *Witness) endHolder(ctx context.Context) error {
+// endHolder ends the session at the slot, whose client does not go: only the one with that pid, unless it is 0.
+func (w *Witness) endHolder(ctx context.Context, pid uint32) error {
 	conn, err := w.cfg.Connect(ctx)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (w *Witness) endHolder(ctx context.Context) error {
 	defer conn.Close(ctx)
 	var ended int
 	err = conn.QueryRow(ctx, `select count(pg_catalog.pg_terminate_backend(active_pid)) from pg_catalog.pg_replication_slots
-		where slot_name = $1 and active_pid is not null`, w.cfg.Name).Scan(&ended)
+		where slot_name = $1 and active_pid is not null and $2 in (0, active_pid)`, w.cfg.Name, int64(pid)).Scan(&ended)
 	if err != nil {
 		return fmt.Errorf("end the session that holds slot %q: %w", w.cfg.Name, err)
 	}

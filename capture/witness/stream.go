@@ -21,7 +21,8 @@ import (
 type stream struct {
 	conn net.Conn
 	in   *bufio.Reader
-	size int // of the frame that next returned last
+	pid  uint32 // of the walsender
+	size int    // of the frame that next returned last
 }
 
 // streamBuffer takes several of the server's chunks, which have up to 128 KB (MAX_SEND_SIZE in walsender.c): what arrives
@@ -47,7 +48,7 @@ func openStream(ctx context.Context, cfg *Config, p place) (*stream, error) {
 		conn.Close(ctx)
 		return nil, err
 	}
-	s := &stream{conn: raw.Conn, in: bufio.NewReaderSize(raw.Conn, streamBuffer)}
+	s := &stream{conn: raw.Conn, in: bufio.NewReaderSize(raw.Conn, streamBuffer), pid: raw.PID}
 	stop := context.AfterFunc(ctx, func() { s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := s.begin(cfg, p.start); err != nil {

@@ -46,6 +46,7 @@ type Witness struct {
 	// Of the goroutine that reads.
 	book     book
 	state    state
+	former   uint32        // the walsender of the last session
 	resumed  bool          // there was a witness before this one
 	joined   pglogrepl.LSN // the server's position when this one began
 	answered atomic.Uint64 // end of the last whole record before which everything is answered
@@ -139,7 +140,7 @@ func (w *Witness) firstSession(ctx context.Context) (*session, error) {
 			return nil, err
 		case time.Since(began) <= limit:
 		case w.cfg.TakeoverAfter > 0:
-			if err := w.endHolder(ctx); err != nil {
+			if err := w.endHolder(ctx, 0); err != nil {
 				return nil, err
 			}
 			began = time.Now()
@@ -169,6 +170,11 @@ func (w *Witness) run(ctx context.Context, s *session) {
 			if s, err = w.open(ctx); err == nil {
 				w.log.Info("the witness is back")
 				break
+			}
+			if errors.Is(err, errInUse) { // by our own last session, perhaps, whose end the server has not noticed
+				if err := w.endHolder(ctx, w.former); err != nil {
+					w.log.Debug("the witness's last session cannot be ended", "error", err)
+				}
 			}
 		}
 		if ctx.Err() != nil {
