@@ -42,5 +42,5 @@ func absent(err error) bool {
 	_, unreachable := errors.AsType[*lineError](err) // connectError's
 	return known || network || unreachable || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, errShutdown)
+		errors.Is(err, errShutdown) || errors.Is(err, errPromoted)
 }

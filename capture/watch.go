@@ -73,7 +73,7 @@ type probe struct {
 	standby   bool // when the session began
 }
 
-var errPromoted = errors.New("the standby has been promoted: a new timeline begins; start again")
+var errPromoted = errors.New("the standby has been promoted: a new timeline begins")
 
 func (p *probe) ask(ctx context.Context) (held bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, watchEvery)
@@ -91,16 +91,16 @@ func (p *probe) ask(ctx context.Context) (held bool, err error) {
 }
 
 // Held returns an error when our session does not hold the slot any more: whoever was stopped for a while asks before
-// pushing a successor aside.
+// pushing a successor aside. Where there is none it is an AwayError.
 func (s *Source) Held(ctx context.Context) error {
 	held, err := s.watcher.probe.ask(ctx)
-	if err == nil && !held {
-		err = fmt.Errorf("slot %q is not held by our session any more", s.slot)
-		if successor := s.catalogue.successor(ctx, s.slot, s.pid); successor != nil {
-			err = fmt.Errorf("our session was ended, and slot %q %w", s.slot, successor)
-		}
+	if err != nil || held {
+		return Away(err)
 	}
-	return err
+	if successor := s.catalogue.successor(ctx, s.slot, s.pid); successor != nil {
+		return fmt.Errorf("our session was ended, and slot %q %w", s.slot, successor)
+	}
+	return &AwayError{fmt.Errorf("slot %q is not held by our session any more", s.slot)}
 }
 
 // A suspicion follows the connection from one look to the next.

@@ -30,7 +30,7 @@ type stream struct {
 const streamBuffer = 1 << 20
 
 // ErrHistory ends a witness whose server has begun another timeline than it knows of.
-var ErrHistory = errors.New("the server has begun a new timeline: start again")
+var ErrHistory = errors.New("the server has begun a new timeline")
 
 var (
 	errInUse = errors.New("is in use")
