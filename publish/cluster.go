@@ -59,34 +59,6 @@ func newCluster(cfg Config, log hclog.Logger) *cluster {
 	}
 }
 
-// connect makes sure that a broker answers at all.
-func (c *cluster) connect(ctx context.Context) error {
-	if c.patient {
-		return c.retry(ctx, "reach Kafka at "+strings.Join(c.brokers, ", "), func(ctx context.Context) error {
-			_, err := c.client.Metadata(ctx, &kafka.MetadataRequest{})
-			return err
-		})
-	}
-	ctx, cancel := context.WithTimeout(ctx, firstContact)
-	defer cancel()
-	var err error
-	for ctx.Err() == nil {
-		if _, err = c.client.Metadata(ctx, &kafka.MetadataRequest{}); err == nil || refused(err) {
-			break
-		}
-		var refusal *net.OpError
-		if errors.As(err, &refusal) && refusal.Op == "dial" && !refusal.Timeout() { // a "no" need not be asked for ten seconds
-			break
-		}
-		c.refresh()
-		sleep(ctx, 10*leastBackoff)
-	}
-	if err != nil {
-		return fmt.Errorf("reach Kafka at %s: %w: is it running, and is kafka.brokers right?", strings.Join(c.brokers, ", "), cause(err))
-	}
-	return nil
-}
-
 // refresh forgets what is known of the cluster's layout. The transport has no call for it: without idle connections it
 // starts from the bootstrap addresses.
 func (c *cluster) refresh() { c.transport.CloseIdleConnections() }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"pgwitness/publish"
 )
 
 // kafka judges the Kafka side; s is nil when the source could not be reached.
@@ -15,11 +17,15 @@ func (f *findings) kafka(ctx context.Context, cfg *config, s *survey) error {
 	if !f.configuredBrokers(ctx, cfg) {
 		return ctx.Err()
 	}
+	if err := cfg.secureKafka(); err != nil {
+		f.wrong("brokers", "mend the file, or the key that names it", "%s", err)
+		return ctx.Err()
+	}
 	c := openCluster(cfg, patience)
 	defer c.close()
 	m, err := c.client.Metadata(ctx, &kafka.MetadataRequest{})
 	if err != nil {
-		f.wrong("brokers", "mend kafka.brokers, the listeners or the network", "no metadata: %s", brokerReason(err))
+		f.wrong("brokers", publish.Mend(err), "no metadata: %s", brokerReason(err))
 		return ctx.Err()
 	}
 	f.advertisedBrokers(ctx, m.Brokers)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"crypto/tls"
 	"io"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/segmentio/kafka-go/sasl"
 
 	"pgwitness/capture"
 	"pgwitness/publish"
@@ -22,6 +24,9 @@ type config struct {
 	Log    logConfig    `yaml:"log"`
 
 	origins map[string]origin // by key; a key that is missing has its default
+
+	kafkaTLS  *tls.Config    // nil for none
+	kafkaSASL sasl.Mechanism // nil for none
 }
 
 type sourceConfig struct {
@@ -37,6 +42,22 @@ type kafkaConfig struct {
 	Compression string   `yaml:"compression"`
 	BufferBytes int      `yaml:"buffer_bytes"`
 	BatchBytes  int      `yaml:"batch_bytes"`
+
+	TLS  tlsConfig  `yaml:"tls"`
+	SASL saslConfig `yaml:"sasl"`
+}
+
+type tlsConfig struct {
+	Enabled  bool   `yaml:"enabled"`
+	CAFile   string `yaml:"ca_file"` // empty for the system's authorities
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+type saslConfig struct {
+	Mechanism    string `yaml:"mechanism"` // empty for none
+	Username     string `yaml:"username"`
+	PasswordFile string `yaml:"password_file"`
 }
 
 type topicsConfig struct {
@@ -121,6 +142,8 @@ func (c *config) publish() publish.Config {
 	return publish.Config{
 		Brokers:         c.Kafka.Brokers,
 		Prefix:          c.Kafka.Prefix,
+		TLS:             c.kafkaTLS,
+		SASL:            c.kafkaSASL,
 		Compression:     c.Kafka.Compression,
 		BufferBytes:     c.Kafka.BufferBytes,
 		BatchBytes:      c.Kafka.BatchBytes,

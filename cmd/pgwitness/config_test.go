@@ -34,8 +34,12 @@ func sample(k key) (text string, want any) {
 		return "127.0.0.1:9187", "127.0.0.1:9187"
 	case "kafka.batch_bytes":
 		return "60000", 60000
+	case "kafka.sasl.mechanism":
+		return "scram-sha-512", "scram-sha-512"
 	}
 	switch k.value.Interface().(type) {
+	case bool:
+		return "true", true
 	case string:
 		return "sample", "sample"
 	case int:

@@ -31,6 +31,7 @@ func (c *config) check() error {
 		{"source.publication", c.Source.Publication, legalName(c.Source.Publication), "1 to 63 bytes"},
 		{"kafka.prefix", c.Kafka.Prefix, legalPrefix(c.Kafka.Prefix), fmt.Sprintf("1 to %d of a-z, A-Z, 0-9, '.', '_' and '-'", longestPrefix)},
 		oneOf("kafka.compression", c.Kafka.Compression, "lz4", "none", "gzip", "snappy", "zstd"),
+		oneOf("kafka.sasl.mechanism", c.Kafka.SASL.Mechanism, "", "plain", "scram-sha-256", "scram-sha-512"),
 		{"kafka.batch_bytes", c.Kafka.BatchBytes, between(c.Kafka.BatchBytes, 1<<10, math.MaxInt32), "1024 or more"},
 		{"kafka.buffer_bytes", c.Kafka.BufferBytes, c.Kafka.BufferBytes >= c.Kafka.BatchBytes, "at least kafka.batch_bytes"},
 		{"topics.partitions", c.Topics.Partitions, between(c.Topics.Partitions, 1, math.MaxInt32), "1 or more"},
@@ -81,12 +82,12 @@ func (c *config) refuse(path, value, allowed string) error {
 	return usagef("%s%s: %q is not allowed; allowed: %s", where, path, value, allowed)
 }
 
-// needBrokers is for the commands that cannot do without Kafka.
+// needBrokers is for the commands that cannot do without Kafka, and prepares the way there.
 func (c *config) needBrokers() error {
 	if len(c.Kafka.Brokers) == 0 {
 		return usagef("no broker: set kafka.brokers in the file, PGWITNESS_KAFKA_BROKERS or --brokers HOST:PORT,…")
 	}
-	return nil
+	return c.secureKafka()
 }
 
 // legalListen is host:port, where the host may be left out.

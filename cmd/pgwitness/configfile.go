@@ -105,7 +105,8 @@ func (f *configFile) isSection(path string) bool {
 // meant suggests where an unknown key may belong: the same name in another section.
 func (f *configFile) meant(prefix, name string) string {
 	for p := range f.keys {
-		if section, last, _ := strings.Cut(p, "."); last == name && section+"." != prefix {
+		i := strings.LastIndexByte(p, '.')
+		if section, last := p[:i+1], p[i+1:]; last == name && section != prefix {
 			return fmt.Sprintf(" (did you mean %s?)", p)
 		}
 	}

@@ -85,6 +85,12 @@ func parse(v reflect.Value, text string) error {
 			return fmt.Errorf("wanted: %s", kindOf(v))
 		}
 		*p = n
+	case *bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("wanted: %s", kindOf(v))
+		}
+		*p = b
 	case *time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {
@@ -116,6 +122,8 @@ func kindOf(v reflect.Value) string {
 		return "a string"
 	case *int:
 		return "a whole number"
+	case *bool:
+		return "true or false"
 	case *time.Duration:
 		return "a duration such as 4s or 1m30s"
 	case *retention:

@@ -162,6 +162,9 @@ func (st *trailStatus) readTopics(ctx context.Context, cfg *config) error {
 	if len(cfg.Kafka.Brokers) == 0 {
 		return nil
 	}
+	if err := cfg.secureKafka(); err != nil {
+		return err
+	}
 	c := openCluster(cfg, patience)
 	defer c.close()
 	topics, err := c.topics(ctx, cfg)

@@ -50,9 +50,10 @@ type node struct {
 	dir                  string
 	broker, controller   string // addresses
 	java, classpath, uid string
+	others               []listener
 }
 
-func localKafka(brokers int, properties []string) (*Kafka, error) {
+func localKafka(brokers int, properties []string, others ...listener) (*Kafka, error) {
 	java, err := Java()
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func localKafka(brokers int, properties []string) (*Kafka, error) {
 	uid := base64.RawURLEncoding.EncodeToString(id) // as Kafka's Uuid prints itself
 	var nodes []*node
 	for i := range brokers {
-		n := &node{id: i + 1, java: java, classpath: classpath, uid: uid}
+		n := &node{id: i + 1, java: java, classpath: classpath, uid: uid, others: others}
 		if err := n.place(); err != nil {
 			return nil, err
 		}
@@ -112,13 +113,18 @@ func formatAll(nodes []*node, properties []string) error {
 }
 
 func (n *node) format(voters string, brokers int, properties []string) error {
+	advertised, protocols := "PLAINTEXT://"+n.broker, "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"
+	for _, l := range n.others {
+		advertised += "," + l.name + "://" + l.address
+		protocols += "," + l.name + ":" + l.protocol
+	}
 	lines := append([]string{
 		"process.roles=broker,controller", fmt.Sprintf("node.id=%d", n.id),
-		"listeners=PLAINTEXT://" + n.broker + ",CONTROLLER://" + n.controller,
-		"advertised.listeners=PLAINTEXT://" + n.broker,
+		"listeners=" + advertised + ",CONTROLLER://" + n.controller,
+		"advertised.listeners=" + advertised,
 		"controller.listener.names=CONTROLLER",
 		"controller.quorum.voters=" + voters,
-		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+		"listener.security.protocol.map=" + protocols,
 		"log.dirs=" + filepath.Join(n.dir, "logs"),
 	}, commonProperties(brokers)...)
 	lines = append(lines, properties...)

@@ -1,0 +1,62 @@
+package publish
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// connect makes sure that a broker answers at all.
+func (c *cluster) connect(ctx context.Context) error {
+	if c.patient {
+		return c.retry(ctx, "reach Kafka at "+strings.Join(c.brokers, ", "), func(ctx context.Context) error {
+			_, err := c.client.Metadata(ctx, &kafka.MetadataRequest{})
+			return err
+		})
+	}
+	ctx, cancel := context.WithTimeout(ctx, firstContact)
+	defer cancel()
+	var err error
+	for ctx.Err() == nil {
+		if _, err = c.client.Metadata(ctx, &kafka.MetadataRequest{}); err == nil || refused(err) {
+			break
+		}
+		var refusal *net.OpError
+		if errors.As(err, &refusal) && refusal.Op == "dial" && !refusal.Timeout() { // a "no" need not be asked for ten seconds
+			break
+		}
+		c.refresh()
+		sleep(ctx, 10*leastBackoff)
+	}
+	if err != nil {
+		return fmt.Errorf("reach Kafka at %s: %w: %s", strings.Join(c.brokers, ", "), cause(err), Mend(err))
+	}
+	return nil
+}
+
+// Mend says which setting to look at when brokers cannot be reached.
+func Mend(err error) string {
+	var refusal *net.OpError
+	var plain tls.RecordHeaderError
+	var stranger *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, kafka.SASLAuthenticationFailed):
+		return "look at kafka.sasl.username and kafka.sasl.password_file"
+	case errors.Is(err, kafka.UnsupportedSASLMechanism), errors.Is(err, kafka.IllegalSASLState):
+		return "look at kafka.sasl.mechanism"
+	case errors.As(err, &stranger):
+		return "look at kafka.tls.ca_file, and at the names in the broker's certificate"
+	case errors.As(err, &plain):
+		return "the broker speaks no TLS at that address; look at kafka.tls.enabled and kafka.brokers"
+	case errors.As(err, &refusal) && refusal.Op == "remote error": // an alert (crypto/tls, Conn.readRecordOrCCS)
+		return "the broker refuses our certificate, or wants one; look at kafka.tls.cert_file"
+	case strings.Contains(err.Error(), "expecting TLS"): // kafka-go's transport.go, which knows no better
+		return "look at kafka.tls.enabled"
+	}
+	return "is it running, and is kafka.brokers right?"
+}
