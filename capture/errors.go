@@ -2,10 +2,12 @@ package capture
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/jackc/pgx/v5"
@@ -50,7 +52,11 @@ func connectError(config *pgx.ConnConfig, err error, noPrivilege string) error {
 		if connect, is := errors.AsType[*pgconn.ConnectError](err); is {
 			err = connect.Unwrap()
 		}
-		return &lineError{fmt.Sprintf("%s: %s; is the server running, and does it listen there?", where, distinct(err)), err}
+		mend := "is the server running, and does it listen there?"
+		if end := certificateEnd(config); !end.IsZero() && time.Now().After(end) {
+			mend = "the certificate (sslcert) expired on " + end.Format(time.DateTime)
+		}
+		return &lineError{fmt.Sprintf("%s: %s; %s", where, distinct(err), mend), err}
 	}
 	mend := ""
 	switch pg.Code {
@@ -66,6 +72,19 @@ func connectError(config *pgx.ConnConfig, err error, noPrivilege string) error {
 		mend = "; raise max_wal_senders or max_connections, or end a session"
 	}
 	return &lineError{where + ": " + serverSays(pg) + mend, err}
+}
+
+// certificateEnd is when our own certificate expires; zero where there is none. With TLS 1.3 a server that refuses it
+// hangs up after the handshake, which says nothing.
+func certificateEnd(config *pgx.ConnConfig) time.Time {
+	if config.TLSConfig == nil || len(config.TLSConfig.Certificates) == 0 {
+		return time.Time{}
+	}
+	leaf, err := x509.ParseCertificate(config.TLSConfig.Certificates[0].Certificate[0])
+	if err != nil {
+		return time.Time{}
+	}
+	return leaf.NotAfter
 }
 
 // A lineError is an error in a single line of our own words; errors.Is and As see what caused it.
