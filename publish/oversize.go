@@ -19,6 +19,6 @@ func (s *Sink) oversize(p *partition, r *decode.Record, value []byte) ([]byte, e
 			return s.trimmed, nil
 		}
 	}
-	return nil, fmt.Errorf("record %s with key %s has %d bytes, but topic %s takes %d (max.message.bytes): "+
-		"raise the topic's limit, or set topics.oversize: trim", r.ID, r.Key, size, p.topic.name, p.topic.limit)
+	return nil, fmt.Errorf("record %s has %d bytes, but topic %s takes %d (max.message.bytes): "+
+		"raise the topic's limit, or set topics.oversize: trim", r.ID, size, p.topic.name, p.topic.limit)
 }
