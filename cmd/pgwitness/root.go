@@ -56,6 +56,7 @@ func newRootCommand() *cobra.Command {
 		newRunCommand(cfg),
 		newHoldCommand(cfg),
 		newTeardownCommand(cfg),
+		newConfigCommand(cfg),
 		newVersionCommand(),
 	)
 	return root
