@@ -26,7 +26,7 @@ type supervisor struct {
 	all      []*instance
 	kills    int
 	woken    int         // zombies
-	taken    []*instance // zombies that must end
+	taken    []*instance // zombies that must end, unless the slot is free again
 	stopping bool
 	last     int            // the exit code of the last one
 	reasons  map[string]int // why instances ended by themselves
@@ -40,6 +40,7 @@ type instance struct {
 	name, output string
 	asked        bool          // to end; guarded by supervisor.mu
 	left         chan struct{} // closed when it is left behind, stopped
+	said         int           // the length of its output when it was woken
 }
 
 const restartPause = 150 * time.Millisecond
@@ -143,8 +144,10 @@ func (s *supervisor) abandon() *instance {
 	return i
 }
 
-// wake lets a zombie go on. One whose place was taken must end; another may stand by until the round ends.
+// wake lets a zombie go on. One whose place was taken must end, unless whoever took it has gone as well; another may
+// stand by until the round ends.
 func (s *supervisor) wake(i *instance, taken bool) {
+	i.said = len(readFile(i.output))
 	i.Signal(syscall.SIGCONT)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,14 +161,21 @@ func (s *supervisor) wake(i *instance, taken bool) {
 	}
 }
 
+// holdsAgain reports whether a zombie has found its slot free.
+func (i *instance) holdsAgain() bool {
+	return strings.Contains(readFile(i.output)[i.said:], "replication started")
+}
+
 // stop asks for the end and returns the exit code.
 func (s *supervisor) stop(limit time.Duration) (int, error) {
 	s.mu.Lock()
 	taken := s.taken
 	s.mu.Unlock()
 	for _, i := range taken {
-		if _, err := i.Wait(2 * time.Minute); err != nil {
-			return 0, fmt.Errorf("%s was taken over, woken, and does not end: %w", i.name, err)
+		for deadline := time.Now().Add(2 * time.Minute); i.Running() && !i.holdsAgain(); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				return 0, fmt.Errorf("%s was taken over, woken, and does not end", i.name)
+			}
 		}
 	}
 	s.mu.Lock()
