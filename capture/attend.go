@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -37,10 +38,20 @@ func replicate(ctx context.Context, source *pgx.ConnConfig, name string) (*pgcon
 	settings := map[string]string{"replication": "true", "application_name": name}
 	maps.Copy(settings, timeouts(0))
 	pin(config.RuntimeParams, settings)
+	config.ValidateConnect = isPrimary // target_session_attrs asks by SQL, which such a session does not know
 	conn, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, connectError(source, fmt.Errorf("for the witness, which needs a line for \"replication\" in pg_hba.conf: %w", err),
 			grantReplication(source.User))
 	}
 	return conn, nil
+}
+
+// isPrimary makes of several hosts the one where commits wait: a standby, too, would stream its log.
+func isPrimary(ctx context.Context, conn *pgconn.PgConn) error {
+	row, err := command(ctx, conn, "SHOW in_hot_standby", 1)
+	if err == nil && row[0] != "off" {
+		err = errors.New("the server is a standby")
+	}
+	return err
 }

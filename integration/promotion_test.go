@@ -18,17 +18,17 @@ import (
 )
 
 // replicated is a trail whose server has a standby, which does not run yet. The slot is a failover slot.
-func replicated(t *testing.T, version int) (*trail, *copiedServer) {
+func replicated(t *testing.T, version int, setup ...string) (*trail, *copiedServer) {
 	t.Helper()
 	p := servers.StartPostgres(t, version)
 	tr := newTrailOn(t, p, servers.SharedKafka(t))
-	tr.Exec(t, "create table t (id int primary key)", "select pg_create_physical_replication_slot('standby', true)")
-	tr.setup(t, "public.*", "--failover")
+	tr.Exec(t, append(logins(), "create table t (id int primary key)", "select pg_create_physical_replication_slot('standby', true)")...)
+	tr.setup(t, "public.*", append(setup, "--failover")...)
 	p.Stop(t, servers.Fast)
 	standby := copyServer(t, p,
 		"primary_conninfo="+p.URL("postgres"), "primary_slot_name=standby", "hot_standby_feedback=on", "sync_replication_slots=on")
 	err := os.WriteFile(filepath.Join(standby.DataDir, "standby.signal"), nil, 0o644)
-	for _, name := range []string{tr.slot, "standby"} { // a backup has no slots either (basebackup.c)
+	for _, name := range []string{tr.slot, tr.slot + "_witness", "standby"} { // a backup has no slots either (basebackup.c)
 		err = errors.Join(err, os.RemoveAll(filepath.Join(standby.DataDir, "pg_replslot", name)))
 	}
 	if err != nil {
@@ -163,4 +163,69 @@ func TestLostHistory(t *testing.T) {
 	if want := inserts(1, 2, 3, 4, 5, 6, 14, 15, 16, 17); !slices.Equal(got, want) {
 		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
+}
+
+// TestHoldAfterPromotion: neither the list of standbys nor the witness's slot is replicated. The run and check say so on
+// the promoted server, setup puts hold in force there, and the next run names who commits, on the new timeline.
+func TestHoldAfterPromotion(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{17, 18} {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			tr, standby := replicated(t, version, "--hold")
+			run := product.Start(t, append(tr.environment(), "PGWITNESS_SOURCE_URL="+tr.either(t, &standby.Postgres)), "run", "--hold")
+			tr.hold(t)
+			work := func(level string) {
+				t.Helper()
+				crowd{clients: 4, time: time.Second, level: level, seed: uint64(time.Now().UnixNano())}.work(t, tr)
+			}
+			work("on")
+			standby.start(t)
+			tr.awaitSynced(t, &standby.Postgres)
+			work("on")
+			tr.awaitConfirmed(t, time.Minute)
+			standby.awaitReplayed(t, tr.position(t))
+			tr.Server.Kill(t)
+			awaitLog(t, run, isAway)
+			tr.promote(t, &standby.Postgres)
+
+			if r := run.Wait(t, time.Minute); r.Code != 1 || !strings.Contains(lastLine(r.Stderr), "run pgwitness setup --hold") {
+				t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
+			}
+			expectEnd(t, tr.command(t, tr.URLAs(tr.slot, rolePassword), "check"), 0, "note    hold: not set up")
+			tr.setup(t, "public.*", "--hold", "--failover") // the witness's slot
+			run = tr.run(t, "--hold")
+			tr.hold(t)
+			work("on")
+			tr.end(t, run)
+			if named, reasons := tr.judgeWho(t); named == 0 || len(reasons) > 0 {
+				t.Errorf("%d are attributed, %v not", named, reasons)
+			}
+			timelines := map[string]int{}
+			for _, id := range tr.whoIDs(t) {
+				timelines[strings.Split(id, ".")[1]]++
+			}
+			if timelines["1"] == 0 || timelines["2"] == 0 {
+				t.Errorf("who records by timeline: %v", timelines)
+			}
+		})
+	}
+}
+
+// whoIDs lists the ids of the who records.
+func (tr *trail) whoIDs(t *testing.T) []string {
+	t.Helper()
+	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, p := range partitions {
+		for _, r := range p.Records {
+			if p.Topic == tr.prefix+".who" {
+				ids = append(ids, r.Header("id"))
+			}
+		}
+	}
+	return ids
 }

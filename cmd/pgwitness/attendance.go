@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -22,11 +23,12 @@ type attendance struct {
 	what order
 	log  hclog.Logger
 
-	sampler *witness.Sampler
-	keeper  *keeper // nil without --hold
-	witness *witness.Witness
-	journal *publish.Journal
-	begun   bool // there was a witness in this run
+	sampler  *witness.Sampler
+	keeper   *keeper // nil without --hold
+	witness  *witness.Witness
+	journal  *publish.Journal
+	timeline uint32 // that the witness knows to be the newest
+	begun    bool   // there was a witness in this run
 
 	mu     sync.Mutex              // guards the rest
 	fail   context.CancelCauseFunc // ends the present session
@@ -46,6 +48,11 @@ func (a *attendance) join(ctx context.Context, slot *capture.Source, fail contex
 		a.keeper = k
 		a.mu.Unlock()
 	}
+	timeline := slot.Origin().TimelineOf(math.MaxUint64)
+	if a.witness != nil && timeline != a.timeline { // its answers are of a history that the server has left
+		a.leave()
+	}
+	a.timeline = timeline
 	if a.what.hold && a.witness == nil {
 		if err := a.startWitness(ctx, slot); err != nil {
 			return err
