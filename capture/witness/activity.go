@@ -27,7 +27,8 @@ type activity struct {
 	text    func(context.Context, []byte) (string, error) // Config.Text
 	known   map[int32]*Session                            // the last facts of each process
 	queries map[string]bool                               // that are prepared, by name
-	xids    []byte                                        // scratch of look
+	pace    pace
+	xids    []byte // scratch of look
 }
 
 // A snapshot is pg_stat_activity at one moment, as far as it was asked for.
@@ -47,13 +48,23 @@ type waiter struct {
 // The function is what pg_stat_activity is made of. It reads every session's entry, whatever it is asked for
 // (pgstat_read_current_status in backend_status.c); what the view joins to it is looked up for the few rows that count.
 // A parallel worker has its leader's transaction.
-const activityQuery = `
+const activityQuery = columns + `
+from (select) one left join pg_catalog.pg_stat_get_activity(null) s on s.leader_pid is null
+  and (s.backend_xid = any ($1::xid[]) or $2::bool and s.backend_xid is null and s.wait_event = 'SyncRep')`
+
+// locksQuery is the same for sessions with a transaction id, by way of the lock that each holds on its own until it has
+// ended (xact.c, CommitTransaction: after the wait). An entry is made of what was found alone, so it costs less where there
+// are many sessions, and more where there are few.
+const locksQuery = columns + `
+from (select) one left join (pg_catalog.pg_lock_status() l cross join lateral pg_catalog.pg_stat_get_activity(l.pid) s)
+  on l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and l.granted and l.transactionid = any ($1::xid[])
+  and s.backend_xid = l.transactionid and s.leader_pid is null`
+
+const columns = `
 select clock_timestamp(), s.pid, s.backend_xid, pg_catalog.pg_get_userbyid(s.usesysid)::text, s.backend_start,
   s.application_name, host(s.client_addr), s.client_port, s.backend_type,
   (select d.datname::text from pg_catalog.pg_database d where d.oid = s.datid),
-  case when s.backend_xid is null then s.query end, s.query_start
-from (select) one left join pg_catalog.pg_stat_get_activity(null) s on s.leader_pid is null
-  and (s.backend_xid = any ($1::xid[]) or $2::bool and s.backend_xid is null and s.wait_event = 'SyncRep')`
+  case when s.backend_xid is null then s.query end, s.query_start`
 
 // open connects.
 func openActivity(ctx context.Context, cfg *Config) (*activity, error) {
@@ -88,14 +99,23 @@ func (a *activity) close(ctx context.Context) {
 // look takes a snapshot of the sessions that run these transactions, and, if asked, of those that end prepared ones.
 func (a *activity) look(ctx context.Context, xids []uint32, committers bool) (*snapshot, error) {
 	a.xids = appendXIDs(a.xids[:0], xids)
-	ask := []byte{0}
-	if committers {
-		ask[0] = 1
+	began := time.Now()
+	byLocks := !committers && a.pace.byLocks(began)
+	var snap *snapshot
+	var err error
+	if byLocks {
+		snap, err = a.snapshot(ctx, "look by locks", locksQuery, [][]byte{a.xids})
+	} else {
+		ask := []byte{0}
+		if committers {
+			ask[0] = 1
+		}
+		snap, err = a.snapshot(ctx, "look", activityQuery, [][]byte{a.xids, ask})
 	}
-	snap, err := a.snapshot(ctx, "look", activityQuery, [][]byte{a.xids, ask})
 	if err != nil {
 		return nil, fmt.Errorf("look up who is committing: %w", err)
 	}
+	a.pace.took(byLocks, time.Since(began))
 	return snap, nil
 }
 
