@@ -177,6 +177,73 @@ func TestHoldPrepared(t *testing.T) {
 	}
 }
 
+// TestHoldForgetsPrepared: what became of a prepared transaction while nobody could read the log is not known. It does
+// not stay among the open ones for ever, and another one that is open does.
+func TestHoldForgetsPrepared(t *testing.T) {
+	t.Parallel()
+	tr, run := held(t, 18)
+	c := tr.Connect(t)
+	do := func(statements ...string) {
+		t.Helper()
+		for _, sql := range statements {
+			if _, err := c.Exec(t.Context(), sql); err != nil {
+				t.Fatalf("%s: %v", sql, err)
+			}
+		}
+	}
+	insert := `insert into held (role, pid, application) values (` + writes + `)`
+	do("begin", insert, "prepare transaction 'ends'", "begin", insert, "prepare transaction 'stays'")
+	tr.end(t, run)
+	do("select pg_drop_replication_slot('"+tr.slot+"_witness')", "commit prepared 'ends'",
+		"checkpoint") // a new slot begins at the last one
+	tr.setup(t, "public.*", "--hold")
+	run = tr.run(t, "--hold")
+	tr.hold(t)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) {
+		do(insert)
+		open := tr.openPrepared(t)
+		if slices.Equal(open, []string{"stays"}) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("open are, by the who topic, %q", open)
+		}
+	}
+	do("commit prepared 'stays'")
+	tr.end(t, run)
+	reasons := map[string]int{}
+	for _, r := range tr.attributed(t) {
+		reasons[r.Actor.Evidence+" "+r.Actor.GID]++
+	}
+	if reasons["hold stays"] != 1 || reasons["none ends"]+reasons["none "] != 1 {
+		t.Errorf("%v", reasons)
+	}
+}
+
+// openPrepared is the newest list of prepared transactions in the who topic.
+func (tr *trail) openPrepared(t *testing.T) []string {
+	t.Helper()
+	var gids []string
+	for _, value := range tr.whoRecords(t) {
+		var r struct {
+			To       string
+			Prepared []struct{ GID string }
+			State    struct{ Prepared string }
+		}
+		if err := json.Unmarshal(value, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.State.Prepared != r.To {
+			continue
+		}
+		gids = nil
+		for _, p := range r.Prepared {
+			gids = append(gids, p.GID)
+		}
+	}
+	return gids
+}
+
 // TestHoldSegments: whatever the size of the log's segments, also across switches and checkpoints under load.
 func TestHoldSegments(t *testing.T) {
 	t.Parallel()

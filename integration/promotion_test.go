@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -202,8 +203,12 @@ func TestHoldAfterPromotion(t *testing.T) {
 				t.Errorf("%d are attributed, %v not", named, reasons)
 			}
 			timelines := map[string]int{}
-			for _, id := range tr.whoIDs(t) {
-				timelines[strings.Split(id, ".")[1]]++
+			for _, value := range tr.whoRecords(t) {
+				var r struct{ ID string }
+				if err := json.Unmarshal(value, &r); err != nil {
+					t.Fatal(err)
+				}
+				timelines[strings.Split(r.ID, ".")[1]]++
 			}
 			if timelines["1"] == 0 || timelines["2"] == 0 {
 				t.Errorf("who records by timeline: %v", timelines)
@@ -212,20 +217,20 @@ func TestHoldAfterPromotion(t *testing.T) {
 	}
 }
 
-// whoIDs lists the ids of the who records.
-func (tr *trail) whoIDs(t *testing.T) []string {
+// whoRecords lists the records of the who topic.
+func (tr *trail) whoRecords(t *testing.T) [][]byte {
 	t.Helper()
 	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ids []string
+	var all [][]byte
 	for _, p := range partitions {
 		for _, r := range p.Records {
 			if p.Topic == tr.prefix+".who" {
-				ids = append(ids, r.Header("id"))
+				all = append(all, r.Value)
 			}
 		}
 	}
-	return ids
+	return all
 }

@@ -20,6 +20,7 @@ type session struct {
 	scanner  *scanner
 	received pglogrepl.LSN
 	events   []event // not answered yet
+	census   census
 }
 
 // silence bounds the wait for a server that is asked for a sign of life every five seconds.
@@ -36,7 +37,7 @@ func (w *Witness) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{Witness: w, activity: act}
+	s := &session{Witness: w, activity: act, census: census{at: time.Now().Add(censusAfter)}}
 	if err := s.begin(ctx); err != nil {
 		act.close(ctx)
 		return nil, err
@@ -144,6 +145,9 @@ func (s *session) serve(ctx context.Context) error {
 			continue // it is older than any snapshot that we could take now
 		}
 		if err := s.answer(ctx); err != nil {
+			return err
+		}
+		if err := s.settle(ctx); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,13 @@
 package witness
 
-import "slices"
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+)
 
 // An open is a prepared transaction that is neither committed nor rolled back.
 type open struct {
@@ -52,4 +59,64 @@ func (b *book) read(r *whoRecord) {
 	for _, p := range r.Prepared {
 		b.list = append(b.list, open{p.XID, p.GID, r.session(p.Session), p.Reason})
 	}
+}
+
+// drop takes several out.
+func (b *book) drop(xids []uint32) {
+	for _, xid := range xids {
+		b.end(xid)
+	}
+}
+
+// A census finds the prepared transactions of the book that have ended while nobody read the log: a failover, a slot that
+// was lost. What is not open any more by the server's word, and has no end in the log up to a later position, is such a one.
+type census struct {
+	at    time.Time     // when it is taken
+	ended []uint32      // by the server's word
+	until pglogrepl.LSN // their ends, if the log has them, lie before
+}
+
+// censusAfter leaves a session that prepares a transaction time to have it counted: its record comes first (EndPrepare in
+// twophase.c).
+const censusAfter = 10 * time.Second
+
+// settle takes the census once in a session, and drops what it has found when the log has been read up to it.
+func (s *session) settle(ctx context.Context) error {
+	c := &s.census
+	switch {
+	case c.until != 0 && uint64(c.until) <= s.answered.Load():
+		s.book.drop(c.ended)
+		c.until = 0
+	case c.at.IsZero() || time.Now().Before(c.at):
+	default:
+		c.at = time.Time{}
+		if len(s.book.list) == 0 {
+			return nil
+		}
+		return s.takeCensus(ctx)
+	}
+	return nil
+}
+
+func (s *session) takeCensus(ctx context.Context) error {
+	var open []uint32
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	err := s.activity.conn.QueryRow(ctx, `select coalesce(array_agg(transaction), '{}') from pg_catalog.pg_prepared_xacts`).Scan(&open)
+	var at string
+	if err == nil { // only now: an end that is not seen any more lies before
+		err = s.activity.conn.QueryRow(ctx, `select pg_catalog.pg_current_wal_insert_lsn()::text`).Scan(&at)
+	}
+	if err != nil {
+		return fmt.Errorf("look which prepared transactions are open: %w", err)
+	}
+	for _, o := range s.book.list {
+		if !slices.Contains(open, o.xid) {
+			s.census.ended = append(s.census.ended, o.xid)
+		}
+	}
+	if len(s.census.ended) > 0 {
+		s.census.until, err = pglogrepl.ParseLSN(at)
+	}
+	return err
 }
