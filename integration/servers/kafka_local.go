@@ -24,14 +24,7 @@ var kafkaPOM []byte
 // KafkaClasspath is where the classes of Apache Kafka and its tools are, for a test that runs one of them. Only the
 // local source fetches them.
 func KafkaClasspath() (string, error) {
-	dir, err := Cached("kafka-"+kafkaRelease, func(dir string) error {
-		pom := filepath.Join(dir, "pom.xml")
-		if err := os.WriteFile(pom, kafkaPOM, 0o644); err != nil {
-			return err
-		}
-		return Maven("-f", pom, "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+dir)
-	})
-	return filepath.Join(dir, "*"), err
+	return mavenClasspath("kafka-"+kafkaRelease, kafkaPOM)
 }
 
 // Java is the java program.
