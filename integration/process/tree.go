@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // SignalTree sends a signal to the process and to its children. PostgreSQL's children have sessions of their own
@@ -43,4 +44,26 @@ func children(parent int) []int {
 		}
 	}
 	return pids
+}
+
+// Used is the processor time that a running process and its children have taken so far.
+func (p *Process) Used() (time.Duration, error) {
+	var ticks int64
+	for _, pid := range append(children(p.PID()), p.PID()) {
+		stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+		if err != nil {
+			return 0, err
+		}
+		// The name may hold anything; utime and stime are the 12th and 13th field after it, in ticks, which are 1/100 s on
+		// every Linux (proc(5), USER_HZ).
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		for _, field := range fields[11:13] {
+			n, err := strconv.ParseInt(string(field), 10, 64)
+			if err != nil {
+				return 0, err
+			}
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * (time.Second / 100), nil
 }
