@@ -8,7 +8,9 @@ GO      ?= go
 # of processors.
 SUITE = $(GO) test -tags integration -count=1 -p 2 -parallel 4 -timeout 60m
 
-.PHONY: help build demo test unit fuzz integration nemesis bench bench-hold lint image
+.PHONY: help build demo test unit fuzz integration nemesis lint image
+.PHONY: bench bench-quick bench-latency bench-source bench-growth bench-hold
+export ROWS BIG WORKLOADS CONTESTANTS WAYS LOADS CLIENTS RATES LATENCY_SECONDS GROWTHS FULL
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,11 +46,26 @@ nemesis: ## random disturbances in rounds of about 20 s, ROUNDS=500 of them; SEE
 	NEMESIS_ROUNDS=$(or $(ROUNDS),10) NEMESIS_SEED=$(SEED) NEMESIS_SHRINK=1 \
 		$(GO) test -tags integration -count=1 -v -timeout 0 -run TestRounds ./integration/nemesis
 
-bench: ## pgwitness against pg_recvlogical on the same backlog
-	$(GO) test -tags integration -count=1 -v -timeout 30m -run '^$$' -bench CatchUp -benchtime 5x ./integration/bench
+# Benchmarks print tables and keep them, with every single run, in build/bench (docs/performance.md).
+BENCH = $(GO) test -tags integration -count=1 -v -timeout 0 -run '^$$' -benchtime $(or $(ROUNDS),5)x ./integration/bench -bench
+
+bench: ## catch-up of all WORKLOADS by all CONTESTANTS in ROUNDS (5): ROWS=600000 BIG=5000000
+	$(BENCH) CatchUp
+
+bench-quick: ## the same in two minutes: two workloads, without Debezium
+	$(MAKE) bench ROUNDS=2 ROWS=$(or $(ROWS),200000) WORKLOADS=inserts,single-updates CONTESTANTS=pg_recvlogical-tcp,pgwitness-tcp,pg_recvlogical-socket,pgwitness-socket
+
+bench-latency: ## commit to visible and to confirmed, at RATES=200,2000,80% in each of WAYS
+	$(BENCH) Latency -benchtime 1x
+
+bench-source: ## what the source pays: transactions a second under each of WAYS, and bytes of WAL a change
+	$(BENCH) 'Source|Identity'
+
+bench-growth: ## rate and memory while columns, tables, partitions, rows, transactions, backlogs grow; FULL=1 to the end
+	$(BENCH) Growth -benchtime 1x
 
 bench-hold: ## what hold costs: transactions a second, in ROUNDS (5) of five seconds for each of eight ways
-	$(GO) test -tags integration -count=1 -v -timeout 60m -run '^$$' -bench 'Hold|Bystander' -benchtime $(or $(ROUNDS),5)x ./integration/bench
+	$(BENCH) 'Hold|Bystander'
 
 image: ## a container image with the static binary, which runs as nobody
 	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .

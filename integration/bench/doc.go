@@ -1,5 +1,5 @@
-// Package bench measures pgwitness against the server's own client on the same backlog: how long it takes until
-// 600,000 rows that a slot holds are acknowledged by Kafka, beside pg_recvlogical, which throws them away. What it
-// prints holds for the machine and the minute it ran in; only the ratio travels. Every delivery is checked: a rate of
-// rows that did not arrive is none.
+// Package bench measures pgwitness beside what else reads the same log: pg_recvlogical, which throws everything away and
+// shows what the server can send, and Debezium in Kafka Connect. Contestants take turns on copies of one slot, so each
+// finds the same backlog. What is printed holds for the machine and the minute it ran in; only ratios within a round
+// travel. Every delivery is checked: a rate of rows that did not arrive is none. docs/performance.md says how to run it.
 package bench
