@@ -34,9 +34,10 @@ func BenchmarkCatchUp(b *testing.B) {
 			}
 			r.workload(w.name, racers, done)
 			runs = append(runs, done...)
+			r.Runs = runs
+			r.save(b)
 		})
 	}
-	r.Runs = runs
 	r.publish(b)
 }
 

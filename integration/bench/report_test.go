@@ -33,8 +33,14 @@ func (r *report) row(cells ...string) { r.Rows = append(r.Rows, cells) }
 // publish prints the table and writes the file.
 func (r *report) publish(b *testing.B) {
 	b.Helper()
-	r.Taken, r.Processors, r.Platform = time.Now().UTC(), runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH
 	fmt.Printf("\n%s\n", r.markdown())
+	r.save(b)
+}
+
+// save writes the file; a benchmark of hours does so from time to time.
+func (r *report) save(b *testing.B) {
+	b.Helper()
+	r.Taken, r.Processors, r.Platform = time.Now().UTC(), runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
 		err = os.MkdirAll(output, 0o755)
