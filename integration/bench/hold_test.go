@@ -26,10 +26,11 @@ type cost struct {
 	*servers.Database
 	kafka    *servers.Kafka
 	slot     string
-	password string // file
-	script   string
+	password string   // file
+	work     []string // what pgbench does: its arguments
 	settings []string // PGOPTIONS of the load
 	clients  int
+	other    debeziumSource
 }
 
 const (
@@ -104,15 +105,16 @@ func newCost(b *testing.B, clients int) *cost {
 	if _, err := exec.LookPath("pgbench"); err != nil {
 		b.Fatal("pgbench is not installed (Debian: apt-get install postgresql-15)")
 	}
-	p := servers.StartPostgres(b, 15, "max_connections=700") // a newer one refuses the pg_receivewal of Debian 12
-	c := &cost{Database: p.NewDatabase(b), kafka: servers.StartKafka(b, 1), slot: servers.Unique("w"), clients: clients}
+	p := servers.StartPostgres(b, 15, append(preloaded(b), "max_connections=700")...) // a newer one refuses the pg_receivewal of Debian 12
+	c := &cost{Database: p.NewDatabase(b), kafka: servers.StartKafka(b, 1, patient), slot: servers.Unique("w"), clients: clients}
 	c.Exec(b, "create table account (id int primary key, balance int not null default 0, filler text default repeat('x', 80))",
 		fmt.Sprintf("insert into account select n from generate_series(1, %d) n", accounts))
 	dir := b.TempDir()
-	c.password, c.script = filepath.Join(dir, "password"), filepath.Join(dir, "script")
+	script := filepath.Join(dir, "script")
+	c.password, c.work = filepath.Join(dir, "password"), []string{"-f", script}
 	for file, text := range map[string]string{
 		c.password: "secret",
-		c.script:   fmt.Sprintf("\\set id random(1, %d)\nupdate account set balance = balance + 1 where id = :id;\n", accounts),
+		script:     fmt.Sprintf("\\set id random(1, %d)\nupdate account set balance = balance + 1 where id = :id;\n", accounts),
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			b.Fatal(err)
@@ -139,10 +141,7 @@ func (c *cost) names(source string) []string {
 
 // load runs pgbench, after a moment to warm up.
 func (c *cost) load(b *testing.B) float64 {
-	cmd := exec.Command("pgbench", "-n", "-M", "prepared", "-f", c.script, "-c", strconv.Itoa(c.clients), "-j", "2",
-		"-T", strconv.Itoa(int(loadTime.Seconds())), c.local())
-	cmd.Env = append(os.Environ(), "PGOPTIONS="+strings.Join(c.settings, " "))
-	out, err := cmd.CombinedOutput()
+	out, err := c.pgbench("-T", strconv.Itoa(int(loadTime.Seconds()))).CombinedOutput()
 	if err != nil {
 		b.Fatalf("pgbench: %v\n%s", err, out)
 	}
@@ -155,6 +154,13 @@ func (c *cost) load(b *testing.B) float64 {
 		b.Fatal(err)
 	}
 	return tps
+}
+
+// pgbench is the load, with these arguments.
+func (c *cost) pgbench(args ...string) *exec.Cmd {
+	cmd := exec.Command("pgbench", slices.Concat([]string{"-n", "-M", "prepared", "-c", strconv.Itoa(c.clients), "-j", "2"}, c.work, args, []string{c.local()})...)
+	cmd.Env = append(os.Environ(), "PGOPTIONS="+strings.Join(c.settings, " "))
+	return cmd
 }
 
 // local is the database by its unix socket, where it has one.
@@ -278,6 +284,8 @@ func (c *cost) trigger(b *testing.B) (end func()) {
 	c.Exec(b, `create table audit_log (table_name text, action text, changed_by text, changed_at timestamptz, old_data json, new_data json)`,
 		`create function audit() returns trigger language plpgsql as $$ begin
 			insert into audit_log values (tg_table_name, tg_op, session_user, now(), row_to_json(old), row_to_json(new)); return null; end $$`,
-		`create trigger audit after insert or update or delete on account for each row execute function audit()`)
+		`do $$ declare t text; begin for t in select tablename from pg_publication_tables loop
+			execute format('create trigger audit after insert or update or delete on %I for each row execute function audit()', t);
+		end loop; end $$`)
 	return func() { c.Exec(b, "drop table audit_log", "drop function audit() cascade") }
 }
