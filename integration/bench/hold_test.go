@@ -183,6 +183,7 @@ func (c *cost) run(b *testing.B, args ...string) (end func()) {
 		if r := run.Stop(b, 30*time.Second); r.Code != 0 {
 			b.Fatalf("run: %d\n%s", r.Code, r.Stderr)
 		}
+		c.await(b, "select not exists (select from pg_replication_slots where slot_name = $1 and active)", c.slot)
 	}
 }
 
