@@ -5,6 +5,7 @@ package bench
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -67,31 +68,31 @@ func newConnect(b *testing.B, brokers []string) *connect {
 		p.Signal(syscall.SIGCONT)
 		p.Kill()
 	})
-	c.until(b, "the worker answers", func() bool { return c.ask(http.MethodGet, "/connectors", nil) == nil })
+	c.until(b, "the worker answers", func() bool { _, err := c.ask(http.MethodGet, "/connectors", nil); return err == nil })
 	return c
 }
 
-// ask speaks to the worker.
-func (c *connect) ask(method, path string, body any) error {
+// ask speaks to the worker and returns its answer.
+func (c *connect) ask(method, path string, body any) ([]byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req, err := http.NewRequest(method, "http://"+c.address+path, bytes.NewReader(text))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
 	if err == nil && res.StatusCode >= 300 {
 		err = fmt.Errorf("%s %s: %s %s", method, path, res.Status, answer)
 	}
-	return err
+	return answer, err
 }
 
 func (c *connect) until(b *testing.B, what string, true func() bool) {
@@ -126,17 +127,28 @@ func settings(b *testing.B, source, slot, publication, prefix string) map[string
 	}
 }
 
-// start runs a connector under a name of its own until the function that it returns is called.
+// start runs a connector, which has its prefix for a name, until the function that it returns is called.
 func (c *connect) start(b *testing.B, config map[string]string) (stop func()) {
-	name := servers.Unique("connector")
-	if err := c.ask(http.MethodPost, "/connectors", map[string]any{"name": name, "config": config}); err != nil {
+	name := config["topic.prefix"]
+	if _, err := c.ask(http.MethodPost, "/connectors", map[string]any{"name": name, "config": config}); err != nil {
 		b.Fatal(err)
 	}
 	return func() {
-		if err := c.ask(http.MethodDelete, "/connectors/"+name, nil); err != nil {
+		if _, err := c.ask(http.MethodDelete, "/connectors/"+name, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// failed is why a connector has stopped, or nil. One that was just made has no status yet.
+func (c *connect) failed(name string) error {
+	if !c.process.Running() {
+		return errors.New("the worker has ended")
+	}
+	if status, err := c.ask(http.MethodGet, "/connectors/"+name+"/status", nil); err == nil && bytes.Contains(status, []byte(`"FAILED"`)) {
+		return fmt.Errorf("it has failed: %s", status)
+	}
+	return nil
 }
 
 // convey brings the backlog to Kafka with Debezium, in a worker that has done so before. The clock runs from the first
@@ -180,8 +192,13 @@ func (l *backlog) conveyOnce(b *testing.B) (outcome, error) {
 		if err == nil && count >= int64(l.rows) {
 			break
 		}
-		if !l.connect.process.Running() || time.Now().After(deadline) {
-			return outcome{Rows: l.rows}, fmt.Errorf("%d rows of %d arrived", count, l.rows)
+		err = l.connect.failed(prefix)
+		if err == nil && time.Now().After(deadline) {
+			err = fmt.Errorf("the rest did not within %s", limit)
+		}
+		if err != nil {
+			stop()
+			return outcome{Rows: l.rows}, fmt.Errorf("%d rows of %d arrived: %w", count, l.rows, err)
 		}
 	}
 	seconds := time.Since(first).Seconds() * float64(l.rows) / float64(max(int64(l.rows)-before, 1))
