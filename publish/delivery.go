@@ -29,6 +29,7 @@ type delivery struct {
 	log             hclog.Logger
 	cluster         *cluster
 	codec           codec
+	rest            time.Duration // between two small flights, 0 for none
 	memory          memory
 	ctx             context.Context // of the flights: ended by close
 	cancel          context.CancelFunc

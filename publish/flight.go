@@ -12,10 +12,12 @@ import (
 )
 
 // A lane leads to one broker. One request is under way in it; what arrives meanwhile goes with the next: the batches
-// are as large as the broker is slow, and nobody waits for a timer. Guarded by delivery.mu.
+// are as large as the broker is slow (and see rest.go). Guarded by delivery.mu.
 type lane struct {
-	ready  []*partition // with a batch to send, not busy
-	flying bool
+	ready   []*partition // with a batch to send, not busy
+	flying  bool
+	left    time.Time // the last flight
+	resting bool      // rest is on its way
 }
 
 // A leg is a partition's part of a flight.
@@ -36,10 +38,14 @@ func (d *delivery) dispatch() {
 		if l.flying || len(l.ready) == 0 {
 			continue
 		}
+		if d.rests(l) {
+			continue
+		}
 		crew := l.board(d.holding)
 		if len(crew) == 0 {
 			continue
 		}
+		l.left = time.Now()
 		d.flights.Go(func() { d.fly(l, crew) })
 	}
 }

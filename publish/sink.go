@@ -56,7 +56,7 @@ func open(ctx context.Context, cfg Config, begin bool, log hclog.Logger) (*Sink,
 		leads:    make(map[*decode.Target]lead),
 		routes:   make(map[decode.Target]*route),
 	}
-	s.acknowledged = s.report
+	s.acknowledged, s.rest = s.report, sinkRest
 	s.progress.durable, s.bounds.told = cfg.Start, cfg.Start
 	if err := s.start(ctx, begin); err != nil {
 		s.Close()

@@ -1,0 +1,37 @@
+package publish
+
+import "time"
+
+// Nobody waits for a row, and every request costs the broker and us far more than a row does: at thousands of small
+// transactions a second, and a broker that answers in a fraction of a millisecond, a request carries a handful. So a
+// lane rests between two small flights. That leaves more of the machine to the database: with 32 clients under hold
+// (remote_write) the rate rose from 0.75 to 0.84 of that beside pg_receivewal --synchronous, medians of two rounds on
+// two cores. After a pause the first record leaves at once, as ever: what is rare waits for nothing.
+const (
+	sinkRest  = 2 * time.Millisecond
+	restBytes = 64 << 10 // with so much at hand the next flight is not small
+)
+
+// rests reports whether the lane's next flight is not due yet, and sees to it that it leaves when it is. The caller holds
+// d.mu.
+func (d *delivery) rests(l *lane) bool {
+	if d.rest == 0 || d.buffered >= restBytes {
+		return false
+	}
+	if l.resting {
+		return true
+	}
+	due := d.rest - time.Since(l.left)
+	if due <= 0 {
+		return false
+	}
+	l.resting = true
+	d.flights.Go(func() {
+		sleep(d.ctx, due)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		l.resting = false
+		d.dispatch()
+	})
+	return true
+}
