@@ -148,19 +148,19 @@ func TestKafkaRightsChange(t *testing.T) {
 	s.kafka.Brokers[0].Stop(t)                      // every connection is made anew
 	s.kafka.Brokers[0].Start(t)
 	s.insert(t, 3, 3)
-	s.awaitConfirmedBy(t, run.Running, time.Minute)
+	s.awaitConfirmedBy(t, run.Running, 2*time.Minute)
 	run.Stop(t, 10*time.Second)
 
-	pair := s.authority.Issue(t, "pgwitness", 3*time.Second)
-	run = product.Start(t, s.certified(pair), "run")
+	run = product.Start(t, s.certified(s.authority.Issue(t, "pgwitness", time.Hour)), "run")
 	s.insert(t, 4, 4)
-	s.awaitConfirmedBy(t, run.Running, time.Minute)
-	time.Sleep(3 * time.Second)
-	s.authority.Issue(t, "pgwitness", time.Hour) // in the same files
+	s.awaitConfirmedBy(t, run.Running, 2*time.Minute)
+	s.authority.Issue(t, "pgwitness", -time.Minute) // in the same files
 	s.kafka.Brokers[0].Stop(t)
 	s.kafka.Brokers[0].Start(t)
 	s.insert(t, 5, 5)
-	s.awaitConfirmedBy(t, run.Running, time.Minute)
+	time.Sleep(5 * time.Second) // nothing can be delivered
+	s.authority.Issue(t, "pgwitness", time.Hour)
+	s.awaitConfirmedBy(t, run.Running, 2*time.Minute)
 	s.expectOnce(t, inserts(1, 2, 3, 4, 5))
 	for _, secret := range []string{"plain-secret", "scram-secret", "another-secret"} {
 		if strings.Contains(run.Stderr(), secret) {
