@@ -14,7 +14,7 @@ import (
 
 const (
 	frameHeader = 5         // kind, and a length that counts itself
-	baseBuffer  = 256 << 10 // bytes read at once
+	baseBuffer  = 512 << 10 // bytes read at once
 	maxFrame    = 1 << 30   // no server builds a longer message (MaxAllocSize, memutils.h)
 )
 
