@@ -13,7 +13,10 @@ import (
 	"syscall"
 )
 
-func main() { os.Exit(pgwitness()) }
+func main() { os.Exit(profiled(pgwitness)) }
+
+// profiled runs the program. A build for profiling (profile.go) puts another one in its place.
+var profiled = func(work func() int) int { return work() }
 
 // pgwitness runs the command line and returns the exit code. The first SIGINT or SIGTERM cancels the commands'
 // context; a second one ends the process at once.
