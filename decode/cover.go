@@ -1,0 +1,157 @@
+package decode
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// masked is the type of every masked column, whatever its own is.
+var masked = &datatype{kind: kindMasked}
+
+// cover puts the masks into a relation's plan. A mask concerns a relation by each name that it goes by: in the stream, in
+// the catalogue, which may be ahead, and by those of the tables that it inherits from. Whatever leaves a doubt about a
+// mask ends the session: known is the relation as it was before, now what the catalogue says, nil when it is gone.
+func (d *Decoder) cover(ctx context.Context, r, known *relation, now *RelationInfo) error {
+	masks := d.source.Masks
+	if masks == nil {
+		return nil
+	}
+	tables, err := masks.check(ctx, d.types.catalogue)
+	if err != nil {
+		return err
+	}
+	r.goBy(known, now)
+	for _, name := range r.names {
+		for _, m := range masks.of[name] {
+			if err := r.mask(m, tables[name]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.doubt(masks, tables, known, now); err != nil {
+		return err
+	}
+	for _, i := range r.key {
+		if kind := r.columns[i].mask; kind != "" && kind != MaskHash {
+			return fmt.Errorf("column %s is part of the key and masked by %s: a key can be masked by %s only", r.columns[i].name, kind, MaskHash)
+		}
+	}
+	r.setHashed(masks)
+	return nil
+}
+
+// goBy collects the names that a relation goes by.
+func (r *relation) goBy(known *relation, now *RelationInfo) {
+	add := func(t Target) {
+		if t.Table != "" && !slices.Contains(r.names, t) {
+			r.names = append(r.names, t)
+		}
+	}
+	add(*r.target)
+	if r.root != nil {
+		add(*r.root)
+	}
+	switch {
+	case now != nil:
+		add(Target{now.Schema, now.Table})
+		for _, t := range now.Parents {
+			add(t)
+		}
+	case known != nil:
+		for _, t := range known.names {
+			add(t)
+		}
+	}
+}
+
+// mask puts one mask into the plan; info is what the catalogue has of the table that it names.
+func (r *relation) mask(m *Mask, info *TableInfo) error {
+	r.masks = append(r.masks, m)
+	i := slices.IndexFunc(r.columns, func(c column) bool { return c.name == m.Column })
+	switch {
+	case i < 0 && m.MayBeAbsent:
+		return nil
+	case i < 0 && info != nil && slices.Contains(info.Generated, m.Column):
+		return nil // not in the log
+	case i < 0:
+		return fmt.Errorf("mask %s: at this place of the log there is no column %s, or the publication leaves it out: if it had "+
+			"another name then, add that to mask and list both in mask_absent; otherwise list this one, until the run is past it", m, m.Column)
+	}
+	col := &r.columns[i]
+	if col.mask != "" && col.mask != m.Kind {
+		return fmt.Errorf("mask %s says %s, and another mask says %s of the same column: make them equal", m, m.Kind, col.mask)
+	}
+	col.mask, col.datatype = m.Kind, masked
+	return nil
+}
+
+// doubt returns an error when a mask may concern the relation and nobody can tell.
+func (r *relation) doubt(masks *Masks, tables map[Target]*TableInfo, known *relation, now *RelationInfo) error {
+	if known != nil {
+		for _, m := range known.masks {
+			if !slices.Contains(r.masks, m) {
+				return fmt.Errorf("mask %s does not concern it any more: it was renamed, or does not inherit from %s.%s now: "+
+					"name it in mask as well", m, m.Table.Schema, m.Table.Table)
+			}
+		}
+	}
+	for name, info := range tables {
+		switch {
+		case info == nil || slices.Contains(r.names, name):
+		case info.Partition && now != nil && now.Partitioned:
+			return fmt.Errorf("mask %s.%s: rows of partitions come under the name of their root, because the publication has "+
+				"publish_via_partition_root: switch that off, or mask the root instead", name.Schema, name.Table)
+		case now != nil || known != nil || masks.alone[*r.target]:
+		case info.Inherited && (r.root == nil || info.Partition) && r.hasEach(masks.of[name]):
+			return fmt.Errorf("it is gone from the catalogue, and may have inherited the masks of %s.%s: list %s in mask_absent, "+
+				"and its own columns in mask if they are to be masked", name.Schema, name.Table, r.title)
+		}
+	}
+	return nil
+}
+
+// hasEach reports whether the relation has the column of each of the masks, as whatever inherits it has.
+func (r *relation) hasEach(masks []*Mask) bool {
+	for _, m := range masks {
+		if !r.has([]string{m.Column}) {
+			return false
+		}
+	}
+	return true
+}
+
+// setHashed says how hashes change what keys may read like.
+func (r *relation) setHashed(masks *Masks) {
+	var names []string
+	for _, m := range r.masks {
+		if m.Kind == MaskHash && !slices.Contains(names, m.Column) {
+			names = append(names, m.Column)
+		}
+	}
+	if len(names) > 0 {
+		slices.Sort(names)
+		r.hashed = fmt.Sprintf("%s %q", masks.keyID, names)
+	}
+}
+
+// appendMasks appends the relation's masks as a member of a record.
+func (r *relation) appendMasks(dst []byte) []byte {
+	first := true
+	for i := range r.columns {
+		col := &r.columns[i]
+		if col.mask == "" {
+			continue
+		}
+		if first {
+			dst = append(dst, `,"masked":{`...)
+		}
+		dst = appendListed(dst, first, col)
+		dst = appendQuoted(append(dst, ':'), string(col.mask))
+		first = false
+	}
+	if !first {
+		dst = append(dst, '}')
+	}
+	return dst
+}
