@@ -26,8 +26,9 @@ type route struct {
 	Table      string   `json:"table"`
 	Topic      string   `json:"topic"`
 	Partitions int      `json:"partitions"`
-	Key        []string `json:"key"`            // the columns of the record key
-	Root       *name    `json:"root,omitempty"` // whose topic it is, where that is not the table itself
+	Key        []string `json:"key"`              // the columns of the record key
+	Hashed     string   `json:"hashed,omitempty"` // decode.Record.Hashed: how a key reads, and so where it goes
+	Root       *name    `json:"root,omitempty"`   // whose topic it is, where that is not the table itself
 
 	used bool // by this run
 }
@@ -325,6 +326,9 @@ func (s *Sink) resolve(ctx context.Context, rec *decode.Record) (*topic, error) 
 			return nil, err
 		}
 	} else if err := s.follow(ctx, r, rec.Root); err != nil {
+		return nil, err
+	}
+	if err := s.rehash(r, rec); err != nil {
 		return nil, err
 	}
 	if r.Key == nil && len(rec.Columns) > 0 {
