@@ -46,6 +46,9 @@ func newRunCommand(cfg *config) *cobra.Command {
 			if err := cfg.needBrokers(); err != nil {
 				return err
 			}
+			if err := cfg.loadMasks(); err != nil {
+				return err
+			}
 			if what.hold && witnessName(cfg.Source.Slot) == "" {
 				return usagef("--hold: slot %s leaves no room for the name of its witness; allowed: %d characters", cfg.Source.Slot, longestHeldSlot)
 			}
