@@ -12,7 +12,7 @@ var masked = &datatype{kind: kindMasked}
 // cover puts the masks into a relation's plan. A mask concerns a relation by each name that it goes by: in the stream, in
 // the catalogue, which may be ahead, and by those of the tables that it inherits from. Whatever leaves a doubt about a
 // mask ends the session: known is the relation as it was before, now what the catalogue says, nil when it is gone.
-func (d *Decoder) cover(ctx context.Context, r, known *relation, now *RelationInfo) error {
+func (d *Decoder) cover(ctx context.Context, r *relation, oid uint32, known *relation, now *RelationInfo) error {
 	masks := d.source.Masks
 	if masks == nil {
 		return nil
@@ -29,15 +29,48 @@ func (d *Decoder) cover(ctx context.Context, r, known *relation, now *RelationIn
 			}
 		}
 	}
-	if err := r.doubt(masks, tables, known, now); err != nil {
-		return err
+	if !masks.alone[*r.target] {
+		if err := r.miss(masks, d.formerMasks(oid, r, known)); err != nil {
+			return err
+		}
+		if err := r.doubt(masks, tables, known, now); err != nil {
+			return err
+		}
 	}
 	for _, i := range r.key {
 		if kind := r.columns[i].mask; kind != "" && kind != MaskHash {
 			return fmt.Errorf("column %s is part of the key and masked by %s: a key can be masked by %s only", r.columns[i].name, kind, MaskHash)
 		}
 	}
-	r.setHashed(masks)
+	r.setMasking(oid, masks)
+	return nil
+}
+
+// formerMasks names the masks that concerned the relation, in this session or when its latest record was sent.
+func (d *Decoder) formerMasks(oid uint32, r, known *relation) (names []string) {
+	if d.source.Recall != nil {
+		names = d.source.Recall(oid, r.target)
+	}
+	if known != nil && known.masking != nil {
+		names = append(slices.Clip(names), known.masking.Masks...)
+	}
+	return names
+}
+
+// miss returns an error when one of the masks that concerned the relation has lost it, and its column is masked by no
+// other one. A mask that is not configured any more was taken away on purpose.
+func (r *relation) miss(masks *Masks, former []string) error {
+	for _, name := range former {
+		m := masks.named[name]
+		if m == nil || slices.Contains(r.masks, m) {
+			continue
+		}
+		if !slices.ContainsFunc(r.columns, func(c column) bool { return c.name == m.Column && c.mask != "" }) {
+			return fmt.Errorf("mask %s does not concern it any more: it was renamed, or does not inherit from %s.%s now: add its own "+
+				"name to mask; where its column has another name, too, list %s in mask_absent as well",
+				m, m.Table.Schema, m.Table.Table, r.title)
+		}
+	}
 	return nil
 }
 
@@ -88,24 +121,16 @@ func (r *relation) mask(m *Mask, info *TableInfo) error {
 
 // doubt returns an error when a mask may concern the relation and nobody can tell.
 func (r *relation) doubt(masks *Masks, tables map[Target]*TableInfo, known *relation, now *RelationInfo) error {
-	if known != nil {
-		for _, m := range known.masks {
-			if !slices.Contains(r.masks, m) {
-				return fmt.Errorf("mask %s does not concern it any more: it was renamed, or does not inherit from %s.%s now: "+
-					"name it in mask as well", m, m.Table.Schema, m.Table.Table)
-			}
-		}
-	}
 	for name, info := range tables {
 		switch {
 		case info == nil || slices.Contains(r.names, name):
 		case info.Partition && now != nil && now.Partitioned:
 			return fmt.Errorf("mask %s.%s: rows of partitions come under the name of their root, because the publication has "+
 				"publish_via_partition_root: switch that off, or mask the root instead", name.Schema, name.Table)
-		case now != nil || known != nil || masks.alone[*r.target]:
+		case now != nil || known != nil:
 		case info.Inherited && (r.root == nil || info.Partition) && r.hasEach(masks.of[name]):
 			return fmt.Errorf("it is gone from the catalogue, and may have inherited the masks of %s.%s: list %s in mask_absent, "+
-				"and its own columns in mask if they are to be masked", name.Schema, name.Table, r.title)
+				"and add its own columns to mask if they are to be masked", name.Schema, name.Table, r.title)
 		}
 	}
 	return nil
@@ -121,18 +146,24 @@ func (r *relation) hasEach(masks []*Mask) bool {
 	return true
 }
 
-// setHashed says how hashes change what keys may read like.
-func (r *relation) setHashed(masks *Masks) {
-	var names []string
+// setMasking says what a restart must know.
+func (r *relation) setMasking(oid uint32, masks *Masks) {
+	if len(r.masks) == 0 {
+		return
+	}
+	k := &Masking{Oid: oid}
+	var hashed []string
 	for _, m := range r.masks {
-		if m.Kind == MaskHash && !slices.Contains(names, m.Column) {
-			names = append(names, m.Column)
+		k.Masks = append(k.Masks, m.String())
+		if m.Kind == MaskHash && !slices.Contains(hashed, m.Column) {
+			hashed = append(hashed, m.Column)
 		}
 	}
-	if len(names) > 0 {
-		slices.Sort(names)
-		r.hashed = fmt.Sprintf("%s %q", masks.keyID, names)
+	slices.Sort(k.Masks)
+	if slices.Sort(hashed); len(hashed) > 0 {
+		k.Hashed = fmt.Sprintf("%s %q", masks.keyID, hashed)
 	}
+	r.masking = k
 }
 
 // appendMasks appends the relation's masks as a member of a record.

@@ -34,26 +34,34 @@ type Mask struct {
 	MayBeAbsent bool
 }
 
+// A Masking is what a restart must know of a table's masks.
+type Masking struct {
+	Oid    uint32   // the table's
+	Masks  []string // that concern it, by name, sorted
+	Hashed string   // its hashed columns and their key, "" for none: where they are the key's, they decide the routing
+}
+
 func (m *Mask) String() string { return m.Table.Schema + "." + m.Table.Table + "." + m.Column }
 
 // Masks are all masks of a run. They do not change.
 type Masks struct {
 	of      map[Target][]*Mask // by the table that each names
-	alone   map[Target]bool    // tables of which nothing but their own masks is asked when they are gone
-	newHash func() hash.Hash   // nil without a key, which nothing else holds: so it cannot be printed
+	named   map[string]*Mask
+	alone   map[Target]bool  // tables that no other mask is missed of
+	newHash func() hash.Hash // nil without a key, which nothing else holds: so it cannot be printed
 	keyID   string
 }
 
 // LeastMaskKey is how long a key of hashes has to be, in bytes: as long as a hash (RFC 2104, section 3).
 const LeastMaskKey = sha256.Size
 
-// NewMasks returns nil for none. Tables in alone are masked by their own names only where they are gone from the
-// catalogue, so that nobody knows any more what they inherited from. The key is needed where a mask is a hash.
+// NewMasks returns nil for none. Of tables in alone no mask is missed: what concerns them by what is known of them is
+// all. The key is needed where a mask is a hash.
 func NewMasks(list []Mask, alone []Target, key []byte) (*Masks, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
-	ms := &Masks{of: make(map[Target][]*Mask), alone: make(map[Target]bool)}
+	ms := &Masks{of: make(map[Target][]*Mask), named: make(map[string]*Mask), alone: make(map[Target]bool)}
 	for _, t := range alone {
 		ms.alone[t] = true
 	}
@@ -69,6 +77,7 @@ func NewMasks(list []Mask, alone []Target, key []byte) (*Masks, error) {
 			return nil, fmt.Errorf("mask %s: unknown kind %q", m, m.Kind)
 		}
 		ms.of[m.Table] = append(ms.of[m.Table], m)
+		ms.named[m.String()] = m
 	}
 	if len(key) >= LeastMaskKey {
 		key = slices.Clone(key)

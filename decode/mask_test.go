@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -159,11 +160,12 @@ func TestMaskedImages(t *testing.T) {
 			if want := replace.Replace(test.newKey); string(got.NewKey) != want {
 				t.Errorf("new record key %s, want %s", got.NewKey, want)
 			}
-			if want := source.Masks.KeyID() + ` ["id"]`; got.Hashed != want {
-				t.Errorf("hashed is %q, want %q", got.Hashed, want)
+			want := decode.Masking{Oid: 1, Masks: []string{"public.orders.a", "public.orders.b", "public.orders.id"}, Hashed: source.Masks.KeyID() + ` ["id"]`}
+			if got.Masking == nil || !reflect.DeepEqual(*got.Masking, want) {
+				t.Errorf("masking %v, want %v", got.Masking, want)
 			}
-			if truncate := list[1]; strings.Contains(string(truncate.Value), "masked") || truncate.Hashed != got.Hashed {
-				t.Errorf("a truncate, hashed %q: %s", truncate.Hashed, truncate.Value)
+			if truncate := list[1]; strings.Contains(string(truncate.Value), "masked") || truncate.Masking != got.Masking {
+				t.Errorf("a truncate with masking %v: %s", truncate.Masking, truncate.Value)
 			}
 			readSchema(t).holds(t, got.Value)
 		})

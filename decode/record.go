@@ -74,9 +74,8 @@ type Record struct {
 	// Columns names the key's columns: part of the routing that a restart must know. Shared, not to be changed.
 	Columns []string
 
-	// Hashed says which of the table's columns are masked by hashes, and of which key: where they are the key's, they
-	// decide the routing, too. "" for none.
-	Hashed string
+	// Masking is which masks concern the table, nil for none. Shared by the records until they may have changed.
+	Masking *Masking
 
 	layout layout
 }
@@ -101,6 +100,9 @@ type Source struct {
 
 	// Masks, if set, says which columns' values are not shown.
 	Masks *Masks
+	// Recall, if set, says which masks concerned a table when its latest record was sent, by its oid or its name: one that
+	// does not concern it any more may have lost it by accident.
+	Recall func(oid uint32, table *Target) []string
 
 	// Unforgeable reports of a context's position, that of the message and not of its commit, which may come long after,
 	// whether nobody but pgwitness.set_actor could have written it. Nil: somebody could.

@@ -21,9 +21,9 @@ type relation struct {
 	every    []byte // "missing" with every column
 	weight   int    // bytes of all labels, and of hashes
 
-	names  []Target // all that it goes by, for masks
-	masks  []*Mask  // that concern it
-	hashed string   // of hashed columns and their key, Record.Hashed
+	names   []Target // all that it goes by, for masks
+	masks   []*Mask  // that concern it
+	masking *Masking // the same, for its records
 }
 
 // A column is a table's column and how its values are shown.
@@ -77,7 +77,7 @@ func (d *Decoder) relation(ctx context.Context, data []byte) error {
 	}
 	r.primary = info.PrimaryKey
 	r.setKey(info.PrimaryKey)
-	if err := d.cover(ctx, r, known, now); err != nil {
+	if err := d.cover(ctx, r, oid, known, now); err != nil {
 		return err
 	}
 	r.setHeads()

@@ -88,7 +88,7 @@ func prepare(ctx context.Context, slot *capture.Source, kafka *publish.Sink) err
 // carry carries changes.
 func carry(ctx context.Context, slot *capture.Source, kafka *publish.Sink, until pglogrepl.LSN, masks *decode.Masks, seen *coverage) error {
 	origin := slot.Origin()
-	origin.Masks = masks
+	origin.Masks, origin.Recall = masks, kafka.Recall
 	origin.Settle, origin.Unforgeable, origin.Unsealed = kafka.Settle, slot.Unforgeable, slot.Unsealed
 	return pipe(ctx, slot, decode.NewDecoder(origin, slot.Catalogue()), kafka, until, seen)
 }

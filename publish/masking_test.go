@@ -1,0 +1,50 @@
+package publish
+
+import (
+	"slices"
+	"testing"
+
+	"pgwitness/decode"
+)
+
+// TestRecall remembers masks by the oid of a table that was renamed, also once another one bears its name.
+func TestRecall(t *testing.T) {
+	target := decode.Target{Schema: "public", Table: "a"}
+	r := &route{Schema: "public", Table: "a", Partitions: 1}
+	s := &Sink{routes: map[decode.Target]*route{target: r}}
+	for i, step := range []struct {
+		masking *decode.Masking
+		dirty   bool
+	}{
+		{&decode.Masking{Oid: 1, Masks: []string{"public.a.x"}}, true},
+		{&decode.Masking{Oid: 1, Masks: []string{"public.a.x"}}, false},
+		{&decode.Masking{Oid: 2, Masks: []string{"public.a.x", "public.p.y"}}, true},
+		{&decode.Masking{Oid: 3, Masks: []string{"public.a.x"}, Hashed: "id"}, true},
+	} {
+		s.dirty = false
+		if err := s.remember(r, &decode.Record{Target: &target, Masking: step.masking}); err != nil || s.dirty != step.dirty {
+			t.Errorf("step %d: dirty %v, error %v", i, s.dirty, err)
+		}
+	}
+	for _, test := range []struct {
+		oid   uint32
+		table string
+		want  []string
+	}{
+		{1, "b", []string{"public.a.x"}}, {2, "b", []string{"public.a.x", "public.p.y"}}, {3, "b", []string{"public.a.x"}},
+		{9, "a", []string{"public.a.x"}}, {9, "b", nil},
+	} {
+		if got := s.Recall(test.oid, &decode.Target{Schema: "public", Table: test.table}); !slices.Equal(got, test.want) {
+			t.Errorf("oid %d, %s: %q, want %q", test.oid, test.table, got, test.want)
+		}
+	}
+	for oid := range uint32(3 * mostEarlier) {
+		s.remember(r, &decode.Record{Target: &target, Masking: &decode.Masking{Oid: oid + 10}})
+	}
+	if len(r.Earlier) != mostEarlier {
+		t.Errorf("%d tables are remembered", len(r.Earlier))
+	}
+	if err := s.remember(r, &decode.Record{Target: &target}); err != nil || r.Masking != nil {
+		t.Errorf("a table without masks: %v, %v", r.Masking, err)
+	}
+}
