@@ -101,6 +101,32 @@ func maskStops(t *testing.T, version int) {
 	}
 }
 
+// TestMaskCheck: check says of each mask whether run would take it.
+func TestMaskCheck(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{14, 18} {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			tr := newTrail(t, version)
+			tr.Exec(t, "create table a (id int primary key, ssn text, other text not null)", "create unique index by_other on a (other) include (ssn)",
+				"create table q (id int, ssn text) partition by list (id)", "create table q1 partition of q for values in (1)")
+			tr.setup(t, "public.*")
+			tr.masked(t, "public.a.ssn=redact,public.a.id=last4,public.A.other=redact,public.q.ssn=hash,public.a.snn=redact,public.b.x=redact,public.gone.y=redact",
+				"public.gone.y")
+			role := tr.URLAs(tr.slot, rolePassword)
+			expectEnd(t, tr.command(t, role, "check"), 1, "ok      mask: public.a.ssn: redact", "ok      mask: public.a.other: redact",
+				"wrong   mask: public.a.id: it is part of the key of public.a, and last4 is not for keys: run stops",
+				"ok      mask: public.q.ssn: hash, also in its partitions and children (1)",
+				"wrong   mask: public.a.snn: the table has no such column: run stops", "wrong   mask: public.b.x: there is no such table: run stops",
+				"note    mask: public.gone.y is not there, as mask_absent allows")
+			tr.Exec(t, "alter table a replica identity using index by_other")
+			tr.masked(t, "public.a.ssn=redact,public.a.id=last4,public.a.other=redact", "")
+			expectEnd(t, tr.command(t, role, "check"), 1, "ok      mask: public.a.ssn: redact", "ok      mask: public.a.id: last4",
+				"wrong   mask: public.a.other: it is part of the key of public.a, and redact is not for keys: run stops")
+		})
+	}
+}
+
 // TestMaskChange: in a topic with several partitions, hashes decide where a key goes. Another key of hashes is taken up
 // when nothing is to be sent again, and refused otherwise.
 func TestMaskChange(t *testing.T) {
