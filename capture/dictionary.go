@@ -23,9 +23,10 @@ type dictionary struct {
 func (d *dictionary) Relation(ctx context.Context, oid uint32) (*decode.RelationInfo, error) {
 	var info decode.RelationInfo
 	var schema, table, rootSchema, rootTable []byte
-	var key, schemas, tables [][]byte
+	var key, schemas, tables, columns [][]byte
+	var numbers []int
 	err := d.catalogue.lookup(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, relationQuery, oid).Scan(&schema, &table, &info.Partitioned, &rootSchema, &rootTable, &key, &schemas, &tables)
+		return conn.QueryRow(ctx, relationQuery, oid).Scan(&schema, &table, &info.Partitioned, &rootSchema, &rootTable, &key, &schemas, &tables, &columns, &numbers)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
@@ -33,7 +34,7 @@ func (d *dictionary) Relation(ctx context.Context, oid uint32) (*decode.Relation
 	if err != nil {
 		return nil, fmt.Errorf("look up relation %d: %w", oid, err)
 	}
-	names, err := d.names(ctx, slices.Concat([][]byte{schema, table, rootSchema, rootTable}, key, schemas, tables))
+	names, err := d.names(ctx, slices.Concat([][]byte{schema, table, rootSchema, rootTable}, key, schemas, tables, columns))
 	if err != nil {
 		return nil, err
 	}
@@ -41,6 +42,10 @@ func (d *dictionary) Relation(ctx context.Context, oid uint32) (*decode.Relation
 	info.PrimaryKey, names = names[4:4+len(key)], names[4+len(key):]
 	for i := range schemas {
 		info.Parents = append(info.Parents, decode.Target{Schema: names[i], Table: names[len(schemas)+i]})
+	}
+	info.Columns = make(map[string]int, len(columns))
+	for i, name := range names[2*len(schemas):] {
+		info.Columns[name] = numbers[i]
 	}
 	return &info, nil
 }
@@ -65,7 +70,7 @@ select convert_to(own.nspname, getdatabaseencoding()), convert_to(c.relname, get
    cross join lateral unnest(i.indkey::int2[]) with ordinality k(attnum, place)
    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
    where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts),
-  parents.schemas, parents.tables
+  parents.schemas, parents.tables, columns.names, columns.numbers
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace own on own.oid = c.relnamespace
 cross join lateral (
@@ -75,6 +80,9 @@ cross join lateral (
   select array_agg(convert_to(s.nspname, getdatabaseencoding()) order by p.oid) as schemas,
     array_agg(convert_to(p.relname, getdatabaseencoding()) order by p.oid) as tables
   from up join pg_catalog.pg_class p on p.oid = up.oid join pg_catalog.pg_namespace s on s.oid = p.relnamespace) parents
+cross join lateral (
+  select array_agg(convert_to(a.attname, getdatabaseencoding()) order by a.attnum) as names, array_agg(a.attnum::int order by a.attnum) as numbers
+  from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) columns
 left join pg_catalog.pg_class root on c.relispartition and root.oid = pg_partition_root(c.oid)
 left join pg_catalog.pg_namespace n on n.oid = root.relnamespace
 where c.oid = $1`

@@ -30,7 +30,7 @@ func (d *Decoder) cover(ctx context.Context, r *relation, oid uint32, known *rel
 		}
 	}
 	if !masks.alone[*r.target] {
-		if err := r.miss(masks, d.formerMasks(oid, r, known)); err != nil {
+		if err := r.miss(masks, oid, d.former(oid, r, known), now); err != nil {
 			return err
 		}
 		if err := r.doubt(masks, tables, known, now); err != nil {
@@ -42,33 +42,45 @@ func (d *Decoder) cover(ctx context.Context, r *relation, oid uint32, known *rel
 			return fmt.Errorf("column %s is part of the key and masked by %s: a key can be masked by %s only", r.columns[i].name, kind, MaskHash)
 		}
 	}
-	r.setMasking(oid, masks)
+	r.setMasking(oid, masks, known, now)
 	return nil
 }
 
-// formerMasks names the masks that concerned the relation, in this session or when its latest record was sent.
-func (d *Decoder) formerMasks(oid uint32, r, known *relation) (names []string) {
+// former is how the relation was masked, in this session and when its latest record was sent.
+func (d *Decoder) former(oid uint32, r, known *relation) (list []Masking) {
 	if d.source.Recall != nil {
-		names = d.source.Recall(oid, r.target)
+		list = d.source.Recall(oid, r.target)
 	}
 	if known != nil && known.masking != nil {
-		names = append(slices.Clip(names), known.masking.Masks...)
+		list = append(slices.Clip(list), *known.masking)
 	}
-	return names
+	return list
 }
 
-// miss returns an error when one of the masks that concerned the relation has lost it, and its column is masked by no
-// other one. A mask that is not configured any more was taken away on purpose.
-func (r *relation) miss(masks *Masks, former []string) error {
-	for _, name := range former {
-		m := masks.named[name]
-		if m == nil || slices.Contains(r.masks, m) {
-			continue
-		}
-		if !slices.ContainsFunc(r.columns, func(c column) bool { return c.name == m.Column && c.mask != "" }) {
-			return fmt.Errorf("mask %s does not concern it any more: it was renamed, or does not inherit from %s.%s now: add its own "+
-				"name to mask; where its column has another name, too, list %s in mask_absent as well",
-				m, m.Table.Schema, m.Table.Table, r.title)
+// miss returns an error when a mask has lost what it concerned: the relation, so that its column is masked by no other
+// one, or the column, which has another name while another column bears the mask's. A mask that is not configured any
+// more was taken away on purpose.
+func (r *relation) miss(masks *Masks, oid uint32, former []Masking, now *RelationInfo) error {
+	for _, was := range former {
+		for _, name := range was.Masks {
+			m := masks.named[name]
+			if m == nil {
+				continue
+			}
+			if !slices.Contains(r.masks, m) && !slices.ContainsFunc(r.columns, func(c column) bool { return c.name == m.Column && c.mask != "" }) {
+				return fmt.Errorf("mask %s does not concern it any more: it was renamed, or does not inherit from %s.%s now: add its own "+
+					"name to mask; where its column has another name, too, list %s in mask_absent as well",
+					m, m.Table.Schema, m.Table.Table, r.title)
+			}
+			if now == nil || was.Oid != oid {
+				continue
+			}
+			for column, number := range now.Columns {
+				if number == was.Columns[m.Column] && column != m.Column && !slices.ContainsFunc(r.masks, func(m *Mask) bool { return m.Column == column }) {
+					return fmt.Errorf("mask %s: the column that it concerned is called %s now: add that to mask as well, or list %s in "+
+						"mask_absent if it may be shown", m, column, r.title)
+				}
+			}
 		}
 	}
 	return nil
@@ -147,14 +159,23 @@ func (r *relation) hasEach(masks []*Mask) bool {
 }
 
 // setMasking says what a restart must know.
-func (r *relation) setMasking(oid uint32, masks *Masks) {
+func (r *relation) setMasking(oid uint32, masks *Masks, known *relation, now *RelationInfo) {
 	if len(r.masks) == 0 {
 		return
 	}
 	k := &Masking{Oid: oid}
+	if now == nil && known != nil && known.masking != nil {
+		k.Columns = known.masking.Columns
+	}
 	var hashed []string
 	for _, m := range r.masks {
 		k.Masks = append(k.Masks, m.String())
+		if now != nil && now.Columns[m.Column] != 0 {
+			if k.Columns == nil {
+				k.Columns = make(map[string]int)
+			}
+			k.Columns[m.Column] = now.Columns[m.Column]
+		}
 		if m.Kind == MaskHash && !slices.Contains(hashed, m.Column) {
 			hashed = append(hashed, m.Column)
 		}

@@ -31,6 +31,9 @@ func TestCover(t *testing.T) {
 	self := func(more ...decode.Target) *decode.RelationInfo {
 		return &decode.RelationInfo{Schema: "public", Table: "orders", Parents: more}
 	}
+	numbered := func(columns map[string]int) *decode.RelationInfo {
+		return &decode.RelationInfo{Schema: "public", Table: "orders", Columns: columns}
+	}
 	ofOrders := aMask("ssn", decode.MaskRedact)
 	for _, test := range []struct {
 		name   string
@@ -58,6 +61,12 @@ func TestCover(t *testing.T) {
 			map[decode.Target]*decode.TableInfo{people: top("ssn"), orders: has("ssn")}}}, `"redacted"`, ""},
 		{"a generated column that is not in the log", []decode.Mask{aMask("sum", decode.MaskRedact)}, nil,
 			[]maskStep{{columns, 'f', self(), named(orders, &decode.TableInfo{Columns: []string{"id", "ssn", "sum"}, Generated: []string{"sum"}})}}, `"v1"`, ""},
+		{"a column that was dropped and made anew", []decode.Mask{ofOrders}, nil, []maskStep{
+			{columns, 'f', numbered(map[string]int{"id": 1, "ssn": 2}), named(orders, has("id", "ssn"))},
+			{columns, 'f', numbered(map[string]int{"id": 1, "ssn": 3}), named(orders, has("id", "ssn"))}}, `"redacted"`, ""},
+		{"a column that was renamed and is masked by both names", []decode.Mask{ofOrders, aMask("ssn_old", decode.MaskRedact)}, nil, []maskStep{
+			{columns, 'f', numbered(map[string]int{"id": 1, "ssn": 2, "ssn_old": 4}), named(orders, &decode.TableInfo{Columns: []string{"ssn", "ssn_old"}, Generated: []string{"ssn_old"}})},
+			{columns, 'f', numbered(map[string]int{"id": 1, "ssn_old": 2, "ssn": 3}), named(orders, &decode.TableInfo{Columns: []string{"ssn", "ssn_old"}, Generated: []string{"ssn_old"}})}}, `"redacted"`, ""},
 		{"a column that may be absent", []decode.Mask{absent(aMask("late", decode.MaskRedact))}, nil,
 			[]maskStep{{columns, 'f', self(), named(orders, has("id", "ssn", "late"))}}, `"v1"`, ""},
 		{"a gone relation that is known to stand alone", []decode.Mask{ofPeople}, []decode.Target{orders},
@@ -79,6 +88,10 @@ func TestCover(t *testing.T) {
 			"mask public.people.ssn does not concern it any more"},
 		{"no such column at this place", []decode.Mask{ofOrders}, nil, []maskStep{{[]string{"id", "social"}, 'f', self(), named(orders, has("id", "ssn"))}}, "",
 			"mask public.orders.ssn: at this place of the log there is no column ssn"},
+		{"a column that was renamed, while another bears its name", []decode.Mask{ofOrders}, nil, []maskStep{
+			{columns, 'f', numbered(map[string]int{"id": 1, "ssn": 2}), named(orders, has("id", "ssn"))},
+			{[]string{"id", "ssn"}, 'f', numbered(map[string]int{"id": 1, "ssn_old": 2, "ssn": 3}), named(orders, has("id", "ssn", "ssn_old"))}}, "",
+			"mask public.orders.ssn: the column that it concerned is called ssn_old now"},
 		{"two masks that disagree", []decode.Mask{ofPeople, aMask("ssn", decode.MaskNull)}, nil, []maskStep{{columns, 'f', self(people),
 			map[decode.Target]*decode.TableInfo{people: top("ssn"), orders: has("ssn")}}}, "", "another mask says"},
 		{"a gone relation that may have been a child", []decode.Mask{ofPeople}, nil, []maskStep{{columns, 'f', nil, named(people, top("ssn"))}}, "",

@@ -36,9 +36,10 @@ type Mask struct {
 
 // A Masking is what a restart must know of a table's masks.
 type Masking struct {
-	Oid    uint32   // the table's
-	Masks  []string // that concern it, by name, sorted
-	Hashed string   // its hashed columns and their key, "" for none: where they are the key's, they decide the routing
+	Oid     uint32         // the table's
+	Masks   []string       // that concern it, by name, sorted
+	Columns map[string]int // the numbers of its masked columns (attnum), which they keep when they are renamed
+	Hashed  string         // its hashed columns and their key, "" for none: where they are the key's, they decide the routing
 }
 
 func (m *Mask) String() string { return m.Table.Schema + "." + m.Table.Table + "." + m.Column }

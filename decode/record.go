@@ -100,9 +100,9 @@ type Source struct {
 
 	// Masks, if set, says which columns' values are not shown.
 	Masks *Masks
-	// Recall, if set, says which masks concerned a table when its latest record was sent, by its oid or its name: one that
-	// does not concern it any more may have lost it by accident.
-	Recall func(oid uint32, table *Target) []string
+	// Recall, if set, says how a table was masked when its latest record was sent, by its oid and by its name: a mask that
+	// does not concern it any more may have lost it by accident. The answer is shared, not to be changed.
+	Recall func(oid uint32, table *Target) []Masking
 
 	// Unforgeable reports of a context's position, that of the message and not of its commit, which may come long after,
 	// whether nobody but pgwitness.set_actor could have written it. Nil: somebody could.
@@ -138,6 +138,8 @@ type RelationInfo struct {
 	Schema, Table string   // its name
 	Partitioned   bool     // it has no rows of its own
 	Parents       []Target // all that it inherits from, partition or child, up to the top
+
+	Columns map[string]int // its columns' numbers (pg_attribute.attnum)
 }
 
 // TableInfo is a table that was asked for by its name.

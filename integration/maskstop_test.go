@@ -51,8 +51,11 @@ func maskStops(t *testing.T, version int) {
 			[]string{"alter table q detach partition q1", "insert into q1 values (1, '" + plantedMasked + "')"},
 			"mask public.q.ssn does not concern it any more", "public.q.ssn=last4,public.q1.ssn=last4", ""},
 		{"a partition was dropped while nobody ran", "public.q.ssn=last4", "", nil, nil, "", "", ""},
-		{"a column is dropped", "public.d.digits=redact", "", nil, []string{insert("d"), "alter table d drop digits", "insert into d values (0)"},
-			"mask public.d.digits: the table has no column digits", "public.d.digits=redact", "public.d.digits"},
+		{"a column is renamed, and another takes its name", "public.d.digits=redact", "", []string{insert("d")},
+			[]string{"begin; alter table d rename digits to old; alter table d add digits text; commit", insert("d")},
+			"mask public.d.digits: the column that it concerned is called old now", "public.d.digits=redact,public.d.old=redact", "public.d.digits,public.d.old"},
+		{"a column is dropped", "public.d.digits=redact,public.d.old=redact", "", nil, []string{insert("d"), "alter table d drop digits", "insert into d values (0)"},
+			"mask public.d.digits: the table has no column digits", "public.d.digits=redact,public.d.old=redact", "public.d.digits"},
 		{"a table is dropped", "public.b.social=redact", "", nil, []string{insert("b"), "drop table b", "insert into other values (1)"},
 			"mask public.b.social: there is no table public.b", "public.b.social=redact", "public.b.social"},
 	} {

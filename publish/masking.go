@@ -2,6 +2,7 @@ package publish
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"pgwitness/decode"
@@ -9,9 +10,10 @@ import (
 
 // A masking is what is remembered of a table's masks (decode.Masking).
 type masking struct {
-	Oid    uint32   `json:"oid"`
-	Masks  []string `json:"masks"`
-	Hashed string   `json:"hashed,omitempty"`
+	Oid     uint32         `json:"oid"`
+	Masks   []string       `json:"masks"`
+	Columns map[string]int `json:"columns,omitempty"`
+	Hashed  string         `json:"hashed,omitempty"`
 }
 
 func maskingOf(rec *decode.Record) *masking {
@@ -26,7 +28,7 @@ func (m *masking) equal(other *masking) bool {
 	if m == nil || other == nil {
 		return m == other
 	}
-	return m.Oid == other.Oid && slices.Equal(m.Masks, other.Masks) && m.Hashed == other.Hashed
+	return m.Oid == other.Oid && slices.Equal(m.Masks, other.Masks) && maps.Equal(m.Columns, other.Columns) && m.Hashed == other.Hashed
 }
 
 func (m *masking) hashed() string {
@@ -80,17 +82,16 @@ func (s *Sink) passed(r *route) bool {
 }
 
 // Recall is meant for decode.Source. A table that was renamed is known by its oid, also where another one bears its name.
-func (s *Sink) Recall(oid uint32, table *decode.Target) (masks []string) {
+func (s *Sink) Recall(oid uint32, table *decode.Target) (list []decode.Masking) {
 	for leaf, r := range s.routes {
 		if r.Masking != nil && (leaf == *table || r.Masking.Oid == oid) {
-			masks = append(masks, r.Masking.Masks...)
+			list = append(list, decode.Masking(*r.Masking))
 		}
 		for _, m := range r.Earlier {
 			if m.Oid == oid {
-				masks = append(masks, m.Masks...)
+				list = append(list, decode.Masking(m))
 			}
 		}
 	}
-	slices.Sort(masks)
-	return slices.Compact(masks)
+	return list
 }
