@@ -21,7 +21,8 @@ func (d *Decoder) cover(ctx context.Context, r *relation, oid uint32, known *rel
 	if err != nil {
 		return err
 	}
-	r.goBy(known, now)
+	former := d.former(oid, r, known)
+	r.goBy(masks, oid, former, now)
 	for _, name := range r.names {
 		for _, m := range masks.of[name] {
 			if err := r.mask(m, tables[name]); err != nil {
@@ -30,7 +31,7 @@ func (d *Decoder) cover(ctx context.Context, r *relation, oid uint32, known *rel
 		}
 	}
 	if !masks.alone[*r.target] {
-		if err := r.miss(masks, oid, d.former(oid, r, known), now); err != nil {
+		if err := r.miss(masks, oid, former, now); err != nil {
 			return err
 		}
 		if err := r.doubt(masks, tables, known, now); err != nil {
@@ -42,7 +43,7 @@ func (d *Decoder) cover(ctx context.Context, r *relation, oid uint32, known *rel
 			return fmt.Errorf("column %s is part of the key and masked by %s: a key can be masked by %s only", r.columns[i].name, kind, MaskHash)
 		}
 	}
-	r.setMasking(oid, masks, known, now)
+	r.setMasking(oid, masks, now)
 	return nil
 }
 
@@ -58,8 +59,7 @@ func (d *Decoder) former(oid uint32, r, known *relation) (list []Masking) {
 }
 
 // miss returns an error when a mask has lost what it concerned: the relation, so that its column is masked by no other
-// one, or the column, which has another name while another column bears the mask's. A mask that is not configured any
-// more was taken away on purpose.
+// one, or the column, which has another name by now. A mask that is not configured any more was taken away on purpose.
 func (r *relation) miss(masks *Masks, oid uint32, former []Masking, now *RelationInfo) error {
 	for _, was := range former {
 		for _, name := range was.Masks {
@@ -67,27 +67,40 @@ func (r *relation) miss(masks *Masks, oid uint32, former []Masking, now *Relatio
 			if m == nil {
 				continue
 			}
-			if !slices.Contains(r.masks, m) && !slices.ContainsFunc(r.columns, func(c column) bool { return c.name == m.Column && c.mask != "" }) {
+			lost := !slices.Contains(r.masks, m) && !r.hides(m.Column)
+			if lost && (was.Oid == oid || r.has([]string{m.Column})) {
 				return fmt.Errorf("mask %s does not concern it any more: it was renamed, or does not inherit from %s.%s now: add its own "+
 					"name to mask; where its column has another name, too, list %s in mask_absent as well",
 					m, m.Table.Schema, m.Table.Table, r.title)
 			}
-			if now == nil || was.Oid != oid {
-				continue
-			}
-			for column, number := range now.Columns {
-				if number == was.Columns[m.Column] && column != m.Column && !slices.ContainsFunc(r.masks, func(m *Mask) bool { return m.Column == column }) {
-					return fmt.Errorf("mask %s: the column that it concerned is called %s now: add that to mask as well, or list %s in "+
-						"mask_absent if it may be shown", m, column, r.title)
-				}
+			if column := now.columnOf(was.Columns[m.Column]); was.Oid == oid && column != "" && !r.hides(column) {
+				return fmt.Errorf("mask %s: the column that it concerned is called %s now: add that to mask as well, or list %s in "+
+					"mask_absent if it may be shown", m, column, r.title)
 			}
 		}
 	}
 	return nil
 }
 
+// hides reports whether a mask that concerns the relation names the column, which it need not have here.
+func (r *relation) hides(column string) bool {
+	return slices.ContainsFunc(r.masks, func(m *Mask) bool { return m.Column == column })
+}
+
+// columnOf is the name of the column with that number, "" where none has it.
+func (info *RelationInfo) columnOf(number int) string {
+	if info != nil {
+		for column, n := range info.Columns {
+			if n == number {
+				return column
+			}
+		}
+	}
+	return ""
+}
+
 // goBy collects the names that a relation goes by.
-func (r *relation) goBy(known *relation, now *RelationInfo) {
+func (r *relation) goBy(masks *Masks, oid uint32, former []Masking, now *RelationInfo) {
 	add := func(t Target) {
 		if t.Table != "" && !slices.Contains(r.names, t) {
 			r.names = append(r.names, t)
@@ -97,15 +110,18 @@ func (r *relation) goBy(known *relation, now *RelationInfo) {
 	if r.root != nil {
 		add(*r.root)
 	}
-	switch {
-	case now != nil:
+	if now != nil {
 		add(Target{now.Schema, now.Table})
 		for _, t := range now.Parents {
 			add(t)
 		}
-	case known != nil:
-		for _, t := range known.names {
-			add(t)
+		return
+	}
+	for _, was := range former { // it is gone: what masked it does so still
+		for _, name := range was.Masks {
+			if m := masks.named[name]; m != nil && was.Oid == oid {
+				add(m.Table)
+			}
 		}
 	}
 }
@@ -140,7 +156,7 @@ func (r *relation) doubt(masks *Masks, tables map[Target]*TableInfo, known *rela
 			return fmt.Errorf("mask %s.%s: rows of partitions come under the name of their root, because the publication has "+
 				"publish_via_partition_root: switch that off, or mask the root instead", name.Schema, name.Table)
 		case now != nil || known != nil:
-		case info.Inherited && (r.root == nil || info.Partition) && r.hasEach(masks.of[name]):
+		case info.Inherited && (r.root == nil || info.Partition) && r.mayInherit(masks.of[name]):
 			return fmt.Errorf("it is gone from the catalogue, and may have inherited the masks of %s.%s: list %s in mask_absent, "+
 				"and add its own columns to mask if they are to be masked", name.Schema, name.Table, r.title)
 		}
@@ -148,25 +164,25 @@ func (r *relation) doubt(masks *Masks, tables map[Target]*TableInfo, known *rela
 	return nil
 }
 
-// hasEach reports whether the relation has the column of each of the masks, as whatever inherits it has.
-func (r *relation) hasEach(masks []*Mask) bool {
+// mayInherit reports whether the relation has the columns of a table's masks, as whatever inherits from it has.
+func (r *relation) mayInherit(masks []*Mask) bool {
+	some := false
 	for _, m := range masks {
-		if !r.has([]string{m.Column}) {
+		has := r.has([]string{m.Column})
+		if !has && !m.MayBeAbsent {
 			return false
 		}
+		some = some || has
 	}
-	return true
+	return some
 }
 
 // setMasking says what a restart must know.
-func (r *relation) setMasking(oid uint32, masks *Masks, known *relation, now *RelationInfo) {
+func (r *relation) setMasking(oid uint32, masks *Masks, now *RelationInfo) {
 	if len(r.masks) == 0 {
 		return
 	}
 	k := &Masking{Oid: oid}
-	if now == nil && known != nil && known.masking != nil {
-		k.Columns = known.masking.Columns
-	}
 	var hashed []string
 	for _, m := range r.masks {
 		k.Masks = append(k.Masks, m.String())

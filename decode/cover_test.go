@@ -57,6 +57,7 @@ func TestCover(t *testing.T) {
 		{"a relation that is gone, by its name", []decode.Mask{absent(ofOrders)}, nil, []maskStep{{columns, 'f', nil, nil}}, `"redacted"`, ""},
 		{"one that was a child before it went", []decode.Mask{ofPeople}, nil,
 			[]maskStep{{columns, 'f', self(people), named(people, top("ssn"))}, {columns, 'f', nil, named(people, top("ssn"))}}, `"redacted"`, ""},
+		{"one that a run before has known as a child", []decode.Mask{ofPeople}, nil, []maskStep{{columns, 'f', nil, named(people, top("ssn"))}}, `"redacted"`, ""},
 		{"equal masks of child and parent", []decode.Mask{ofPeople, ofOrders}, nil, []maskStep{{columns, 'f', self(people),
 			map[decode.Target]*decode.TableInfo{people: top("ssn"), orders: has("ssn")}}}, `"redacted"`, ""},
 		{"a generated column that is not in the log", []decode.Mask{aMask("sum", decode.MaskRedact)}, nil,
@@ -83,6 +84,8 @@ func TestCover(t *testing.T) {
 		{"renamed, and another bears its name", []decode.Mask{ofPeople}, nil,
 			[]maskStep{{columns, 'f', &decode.RelationInfo{Schema: "public", Table: "people"}, named(people, has("ssn"))},
 				{columns, 'f', self(), named(people, has("ssn"))}}, "", "mask public.people.ssn does not concern it any more"},
+		{"no child any more, as a run before has known", []decode.Mask{ofPeople}, nil, []maskStep{{columns, 'f', self(), named(people, top("ssn"))}}, "",
+			"mask public.people.ssn does not concern it any more"},
 		{"no child any more", []decode.Mask{ofPeople}, nil,
 			[]maskStep{{columns, 'f', self(people), named(people, top("ssn"))}, {columns, 'f', self(), named(people, top("ssn"))}}, "",
 			"mask public.people.ssn does not concern it any more"},
@@ -106,6 +109,11 @@ func TestCover(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			source := origin
 			source.Masks = newMasks(t, test.alone, test.masks...)
+			if strings.Contains(test.name, "a run before") {
+				source.Recall = func(oid uint32, table *decode.Target) []decode.Masking {
+					return []decode.Masking{{Oid: oid, Masks: []string{"public.people.ssn", "public.former.ssn"}, Columns: map[string]int{"ssn": 2}}}
+				}
+			}
 			c := &catalogue{Relations: map[uint32]*decode.RelationInfo{}}
 			d := decode.NewDecoder(source, c)
 			var last string
