@@ -135,8 +135,11 @@ func masks(t *testing.T, version int) {
 			t.Errorf("%s has the key", where)
 		}
 	}
-	if !strings.Contains(shown.Stdout, `"redacted"`) || !strings.Contains(shown.Stdout, `"shown twice"`) {
+	if !strings.Contains(shown.Stdout, `"redacted"`) || !strings.Contains(shown.Stdout, "doc (masked)") || !strings.Contains(shown.Stdout, `"shown twice"`) {
 		t.Errorf("tail shows:\n%s", shown.Stdout)
+	}
+	if id := hashed(maskKeyText, "")[:len("hmac-sha256:000000000000")]; !strings.Contains(said.Stderr, "key_id="+strings.TrimPrefix(id, "hmac-sha256:")) {
+		t.Errorf("the log does not name the key of %s:\n%s", id, said.Stderr)
 	}
 	tr.expectMasked(t)
 }

@@ -114,6 +114,9 @@ func run(ctx context.Context, cfg *config, what order, log hclog.Logger) error {
 		return err
 	}
 	defer r.monitor.close()
+	if cfg.masks != nil {
+		log.Info("columns are masked", "columns", len(cfg.Mask), "key_id", cfg.masks.KeyID())
+	}
 	for {
 		began := time.Now()
 		err := r.session(ctx)
