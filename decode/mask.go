@@ -42,7 +42,16 @@ type Masking struct {
 	Hashed  string         // its hashed columns and their key, "" for none: where they are the key's, they decide the routing
 }
 
-func (m *Mask) String() string { return m.Table.Schema + "." + m.Table.Table + "." + m.Column }
+// String names the mask as a configuration does, but for capitals: each mask has its own name.
+func (m *Mask) String() string {
+	names := []string{m.Table.Schema, m.Table.Table, m.Column}
+	for i, name := range names {
+		if strings.ContainsAny(name, `."`) {
+			names[i] = `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+		}
+	}
+	return strings.Join(names, ".")
+}
 
 // Masks are all masks of a run. They do not change.
 type Masks struct {

@@ -251,6 +251,10 @@ func TestMaskKeys(t *testing.T) {
 	if _, err := decode.NewMasks([]decode.Mask{aMask("v", "blur")}, nil, maskKey); err == nil {
 		t.Error("a kind that there is not is taken")
 	}
+	odd := decode.Mask{Table: decode.Target{Schema: "a.b", Table: "c"}, Column: `d"e`}
+	if got, want := odd.String(), `"a.b".c."d""e"`; got != want {
+		t.Errorf("a mask's name is %s, want %s", got, want)
+	}
 	if ms, err := decode.NewMasks(nil, nil, nil); ms != nil || err != nil || ms.Check(t.Context(), nobodyThere{}) != nil {
 		t.Errorf("no masks: %v, %v", ms, err)
 	}
