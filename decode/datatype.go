@@ -21,6 +21,7 @@ const (
 	kindDomain
 	kindHstore
 	kindOpaque // a string, because we do not know better
+	kindMasked // what the column's mask says
 )
 
 // A datatype says how the values of a type are shown.

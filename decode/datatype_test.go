@@ -125,6 +125,10 @@ type growing struct {
 
 func (g *growing) Relation(context.Context, uint32) (*decode.RelationInfo, error) { return nil, nil }
 
+func (g *growing) Tables(context.Context, []decode.Target) ([]*decode.TableInfo, error) {
+	return nil, nil
+}
+
 func (g *growing) Type(context.Context, uint32) (*decode.TypeInfo, error) {
 	g.asked++
 	info := &decode.TypeInfo{Name: "grown", Kind: 'c', Delimiter: ','}

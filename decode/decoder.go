@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 
 	"github.com/jackc/pglogrepl"
 )
@@ -27,11 +28,14 @@ type Decoder struct {
 	row   row     // the change at hand
 
 	valuer valuer
+
+	hash hash.Hash // of masks, nil without a key
+	sum  []byte
 }
 
 // NewDecoder returns a decoder for a session that starts between two transactions.
 func NewDecoder(source Source, catalogue Catalogue) *Decoder {
-	return &Decoder{
+	d := &Decoder{
 		source:    source,
 		relations: make(map[uint32]*relation),
 		targets:   make(map[Target]*Target),
@@ -39,6 +43,10 @@ func NewDecoder(source Source, catalogue Catalogue) *Decoder {
 		from:      appendFrom(nil, source),
 		nearXID:   source.NextXID,
 	}
+	if m := source.Masks; m != nil && m.newHash != nil {
+		d.hash = m.newHash()
+	}
+	return d
 }
 
 // Decode reads one message and passes the records that are complete to emit, in order. It returns the position up to

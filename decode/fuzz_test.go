@@ -15,6 +15,7 @@ type nobody struct{}
 
 func (nobody) Relation(context.Context, uint32) (*RelationInfo, error) { return nil, nil }
 func (nobody) Type(context.Context, uint32) (*TypeInfo, error)         { return nil, nil }
+func (nobody) Tables(context.Context, []Target) ([]*TableInfo, error)  { return nil, nil }
 
 // FuzzMessages feeds a sequence of messages, each behind its length. Whatever comes: no panic, no success on bytes left
 // over, and every record is valid UTF-8.

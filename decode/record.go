@@ -74,6 +74,9 @@ type Record struct {
 	// Columns names the key's columns: part of the routing that a restart must know. Shared, not to be changed.
 	Columns []string
 
+	// Masking is which masks concern the table, nil for none. Shared by the records until they may have changed.
+	Masking *Masking
+
 	layout layout
 }
 
@@ -95,6 +98,12 @@ type Source struct {
 	// keys and routes what it has to send again as the run before did.
 	Settle func(table *Target, now *RelationInfo) *RelationInfo
 
+	// Masks, if set, says which columns' values are not shown.
+	Masks *Masks
+	// Recall, if set, says how a table was masked when its latest record was sent, by its oid and by its name: a mask that
+	// does not concern it any more may have lost it by accident. The answer is shared, not to be changed.
+	Recall func(oid uint32, table *Target) []Masking
+
 	// Unforgeable reports of a context's position, that of the message and not of its commit, which may come long after,
 	// whether nobody but pgwitness.set_actor could have written it. Nil: somebody could.
 	Unforgeable func(message pglogrepl.LSN) bool
@@ -115,6 +124,9 @@ type Catalogue interface {
 	Relation(ctx context.Context, oid uint32) (*RelationInfo, error)
 	// Type describes a type; a nil answer without an error means that it is gone.
 	Type(ctx context.Context, oid uint32) (*TypeInfo, error)
+	// Tables describes the tables of these names, in their order, nil for one that does not exist. It is asked for those
+	// that masks name, with each relation message.
+	Tables(ctx context.Context, names []Target) ([]*TableInfo, error)
 }
 
 // RelationInfo is a table as the catalogue has it now.
@@ -122,6 +134,20 @@ type RelationInfo struct {
 	PrimaryKey []string // columns of the primary key in index order, nil without one
 	RootSchema string   // of the partitioned table at the top, "" when it is not a partition
 	RootTable  string
+
+	Schema, Table string   // its name
+	Partitioned   bool     // it has no rows of its own
+	Parents       []Target // all that it inherits from, partition or child, up to the top
+
+	Columns map[string]int // its columns' numbers (pg_attribute.attnum)
+}
+
+// TableInfo is a table that was asked for by its name.
+type TableInfo struct {
+	Columns   []string // all of them
+	Generated []string // those of them that are generated: the log need not have them
+	Partition bool     // it is one
+	Inherited bool     // it has, or once had, partitions or children
 }
 
 // TypeInfo is a pg_type row, with what belongs to it.

@@ -19,7 +19,11 @@ type relation struct {
 	keyNames []string // their names
 	heads    [4][]byte
 	every    []byte // "missing" with every column
-	weight   int    // bytes of all labels
+	weight   int    // bytes of all labels, and of hashes
+
+	names   []Target // all that it goes by, for masks
+	masks   []*Mask  // that concern it
+	masking *Masking // the same, for its records
 }
 
 // A column is a table's column and how its values are shown.
@@ -28,6 +32,7 @@ type column struct {
 	label    []byte // ,"name":
 	identity bool   // part of the replica identity; under full each one is
 	datatype *datatype
+	mask     MaskKind // "" for none
 }
 
 // The operations of a relation's records, as indexes of its heads.
@@ -53,14 +58,15 @@ func (d *Decoder) relation(ctx context.Context, data []byte) error {
 	if err != nil {
 		return err
 	}
-	info, err := d.types.catalogue.Relation(ctx, oid)
+	now, err := d.types.catalogue.Relation(ctx, oid)
 	if err != nil {
 		return fmt.Errorf("look it up in the catalogue: %w", err)
 	}
+	info, known := now, d.relations[oid]
 	if d.source.Settle != nil {
-		info = d.source.Settle(r.target, info)
+		info = d.source.Settle(r.target, now)
 	}
-	if known := d.relations[oid]; info == nil && known != nil { // it is gone by now; what was known of it still is
+	if info == nil && known != nil { // it is gone by now; what was known of it still is
 		r.root, info = known.root, &RelationInfo{PrimaryKey: known.primary}
 	}
 	if info == nil {
@@ -71,6 +77,9 @@ func (d *Decoder) relation(ctx context.Context, data []byte) error {
 	}
 	r.primary = info.PrimaryKey
 	r.setKey(info.PrimaryKey)
+	if err := d.cover(ctx, r, oid, known, now); err != nil {
+		return err
+	}
 	r.setHeads()
 	d.relations[oid] = r
 	return nil
@@ -173,12 +182,19 @@ func (r *relation) setHeads() {
 			root := appendTarget(nil, r.root)
 			head = append(append(head, root[1:]...), '}')
 		}
-		r.heads[op] = fmt.Appendf(head, `,"identity":"%s","key":`, r.identityName())
+		head = fmt.Appendf(head, `,"identity":"%s"`, r.identityName())
+		if op != opTruncate {
+			head = r.appendMasks(head)
+		}
+		r.heads[op] = append(head, `,"key":`...)
 	}
 	r.every = append(r.every, `,"missing":[`...)
 	for i := range r.columns {
 		r.every = appendListed(r.every, i == 0, &r.columns[i])
 		r.weight += len(r.columns[i].label)
+		if r.columns[i].mask == MaskHash {
+			r.weight += hashWeight
+		}
 	}
 	r.every = append(r.every, ']')
 }

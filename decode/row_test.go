@@ -144,6 +144,9 @@ type failing struct{ err error }
 
 func (f failing) Relation(context.Context, uint32) (*decode.RelationInfo, error) { return nil, f.err }
 func (f failing) Type(context.Context, uint32) (*decode.TypeInfo, error)         { return nil, f.err }
+func (f failing) Tables(context.Context, []decode.Target) ([]*decode.TableInfo, error) {
+	return nil, f.err
+}
 
 func TestCatalogueFails(t *testing.T) {
 	lost := errors.New("connection lost")

@@ -152,6 +152,13 @@ func (s *schema) keyword(keyword string, rule, v any, path string) string {
 				}
 			}
 		}
+	case "additionalProperties": // ours have it without properties beside it
+		object, _ := v.(map[string]any)
+		for name, value := range object {
+			if fault := s.check(rule, value, path+"."+name); fault != "" {
+				return fault
+			}
+		}
 	case "properties":
 		return s.properties(rule.(map[string]any), v, path)
 	case "oneOf", "anyOf":

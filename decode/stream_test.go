@@ -48,6 +48,7 @@ func readStream(t testing.TB, name string) []decode.Message {
 type catalogue struct {
 	Relations map[uint32]*decode.RelationInfo
 	Types     map[uint32]*decode.TypeInfo
+	Named     map[decode.Target]*decode.TableInfo
 
 	asked map[string]int
 }
@@ -60,6 +61,14 @@ func (c *catalogue) Relation(_ context.Context, oid uint32) (*decode.RelationInf
 func (c *catalogue) Type(_ context.Context, oid uint32) (*decode.TypeInfo, error) {
 	c.count("type", oid)
 	return c.Types[oid], nil
+}
+
+func (c *catalogue) Tables(_ context.Context, names []decode.Target) ([]*decode.TableInfo, error) {
+	infos := make([]*decode.TableInfo, len(names))
+	for i, name := range names {
+		infos[i] = c.Named[name]
+	}
+	return infos, nil
 }
 
 func (c *catalogue) count(what string, oid uint32) {

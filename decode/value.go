@@ -29,6 +29,8 @@ func (d *Decoder) appendColumn(ctx context.Context, dst []byte, i int, text []by
 		}
 	case kindTime:
 		return appendTime(dst, text), nil
+	case kindMasked:
+		return d.appendMasked(ctx, dst, d.row.relation.columns[i].mask, text)
 	}
 	return d.appendAwkward(ctx, dst, i, text)
 }

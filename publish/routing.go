@@ -22,12 +22,14 @@ var ErrRerouted = errors.New("the routing of records changes; start again")
 // in the control topic before they are used, and hold until nothing that was sent by them can come again: a change is
 // taken up by a run that has nothing to skip.
 type route struct {
-	Schema     string   `json:"schema"`
-	Table      string   `json:"table"`
-	Topic      string   `json:"topic"`
-	Partitions int      `json:"partitions"`
-	Key        []string `json:"key"`            // the columns of the record key
-	Root       *name    `json:"root,omitempty"` // whose topic it is, where that is not the table itself
+	Schema     string    `json:"schema"`
+	Table      string    `json:"table"`
+	Topic      string    `json:"topic"`
+	Partitions int       `json:"partitions"`
+	Key        []string  `json:"key"`            // the columns of the record key
+	Root       *name     `json:"root,omitempty"` // whose topic it is, where that is not the table itself
+	Masking    *masking  `json:"masking,omitempty"`
+	Earlier    []masking `json:"earlier,omitempty"` // of other tables that bore the name
 
 	used bool // by this run
 }
@@ -312,8 +314,9 @@ func (s *Sink) endsNow() map[string][]int64 {
 
 // A lead is a table's topic as Send remembers it.
 type lead struct {
-	root  *decode.Target // as it was then: a table may be attached to another one
-	topic *topic
+	root    *decode.Target  // as it was then: a table may be attached to another one
+	masking *decode.Masking // likewise
+	topic   *topic
 }
 
 // resolve finds the topic of a record's table, and opens it when this is the first record.
@@ -327,6 +330,9 @@ func (s *Sink) resolve(ctx context.Context, rec *decode.Record) (*topic, error) 
 	} else if err := s.follow(ctx, r, rec.Root); err != nil {
 		return nil, err
 	}
+	if err := s.remember(r, rec); err != nil {
+		return nil, err
+	}
 	if r.Key == nil && len(rec.Columns) > 0 {
 		r.Key = rec.Columns
 		s.dirty = s.dirty || r.Partitions > 1
@@ -336,7 +342,7 @@ func (s *Sink) resolve(ctx context.Context, rec *decode.Record) (*topic, error) 
 	}
 	r.used = true
 	t := s.topics[r.Topic]
-	s.leads[rec.Target] = lead{rec.Root, t}
+	s.leads[rec.Target] = lead{rec.Root, rec.Masking, t}
 	return t, nil
 }
 

@@ -85,7 +85,7 @@ func (s *Sink) start(ctx context.Context, begin bool) error {
 // Send copies the record into the batches of the partitions that it concerns. It blocks while the buffer is full.
 func (s *Sink) Send(ctx context.Context, r *decode.Record) error {
 	l := s.leads[r.Target]
-	if l.topic == nil || l.root != r.Root {
+	if l.topic == nil || l.root != r.Root || l.masking != r.Masking {
 		var err error
 		if l.topic, err = s.resolve(ctx, r); err != nil {
 			return err

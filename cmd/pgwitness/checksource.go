@@ -43,7 +43,7 @@ func (f *findings) source(ctx context.Context, cfg *config, stderr io.Writer) (*
 	f.forgeries(s)
 	f.contexts(s)
 	f.tables(s, cfg)
-	return s, nil
+	return s, f.masks(ctx, conn, cfg)
 }
 
 // A serverState is what check asks beyond the survey.

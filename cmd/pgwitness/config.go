@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 
 	"pgwitness/capture"
+	"pgwitness/decode"
 	"pgwitness/publish"
 )
 
@@ -23,10 +24,15 @@ type config struct {
 	Sample sampleConfig `yaml:"sample"`
 	Log    logConfig    `yaml:"log"`
 
+	Mask        maskNames `yaml:"mask"`
+	MaskKeyFile string    `yaml:"mask_key_file"`
+	MaskAbsent  []string  `yaml:"mask_absent"`
+
 	origins map[string]origin // by key; a key that is missing has its default
 
 	kafkaTLS  *tls.Config    // nil for none
 	kafkaSASL sasl.Mechanism // nil for none
+	masks     *decode.Masks  // nil for none
 }
 
 type sourceConfig struct {

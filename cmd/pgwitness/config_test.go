@@ -18,6 +18,10 @@ func sample(k key) (text string, want any) {
 	switch k.path {
 	case "kafka.compression":
 		return "zstd", "zstd"
+	case "mask":
+		return "a.b.c=redact, a.b.d=last4", maskNames{"a.b.c": "redact", "a.b.d": "last4"}
+	case "mask_absent":
+		return "a.b.c, x.y", []string{"a.b.c", "x.y"}
 	case "topics.partitioned":
 		return "leaf", "leaf"
 	case "topics.oversize":

@@ -66,7 +66,7 @@ func (c *config) check() error {
 			return c.refuse("topics.names", topic, "a topic name: 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'")
 		}
 	}
-	return nil
+	return c.checkMasks()
 }
 
 func oneOf(path, value string, allowed ...string) configRule {

@@ -34,6 +34,9 @@ func newConfigCommand(cfg *config) *cobra.Command {
 				if err := cfg.secureKafka(); err != nil {
 					return err
 				}
+				if err := cfg.loadMasks(); err != nil {
+					return err
+				}
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s can be used\n", args[0])
 				return err
 			},

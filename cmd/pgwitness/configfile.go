@@ -134,19 +134,18 @@ func (f *configFile) setting(k key, n *yaml.Node) error {
 		}
 		*p = list
 	case *map[string]string:
-		if n.Kind != yaml.MappingNode {
-			return wrong(n)
+		names, err := f.names(k, n)
+		if err != nil {
+			return err
 		}
-		names := map[string]string{}
-		for i := 0; i < len(n.Content); i += 2 {
-			name, value := resolved(n.Content[i]), resolved(n.Content[i+1])
-			if !isText(name) || !isText(value) {
-				return wrong(name)
-			}
-			if _, ok := names[name.Value]; ok {
-				return f.errorf(name, "%s: %s is named twice", k.path, printable(name.Value))
-			}
-			names[name.Value] = value.Value
+		*p = names
+	case *maskNames:
+		if n.Tag == "!!null" { // every mask is commented out
+			break
+		}
+		names, err := f.names(k, n)
+		if err != nil {
+			return err
 		}
 		*p = names
 	default:
@@ -157,6 +156,29 @@ func (f *configFile) setting(k key, n *yaml.Node) error {
 	}
 	f.config.origins[k.path] = from
 	return nil
+}
+
+// names reads a mapping of names to texts, and notes where each was set.
+func (f *configFile) names(k key, n *yaml.Node) (map[string]string, error) {
+	wrong := func(n *yaml.Node) error {
+		return f.errorf(n, "%s: wanted: %s", k.path, kindOf(k.value))
+	}
+	if n.Kind != yaml.MappingNode {
+		return nil, wrong(n)
+	}
+	names := map[string]string{}
+	for i := 0; i < len(n.Content); i += 2 {
+		name, value := resolved(n.Content[i]), resolved(n.Content[i+1])
+		if !isText(name) || !isText(value) {
+			return nil, wrong(name)
+		}
+		if _, ok := names[name.Value]; ok {
+			return nil, f.errorf(name, "%s: %s is named twice", k.path, printable(name.Value))
+		}
+		names[name.Value] = value.Value
+		f.config.origins[k.path+"."+name.Value] = origin{fromFile, fmt.Sprintf("%s:%d", f.name, name.Line)}
+	}
+	return names, nil
 }
 
 // isText reports whether the node is a scalar with a value: a text, or a number or boolean as it was written.

@@ -100,13 +100,9 @@ func parse(v reflect.Value, text string) error {
 	case *[]string:
 		*p = splitList(text)
 	case *map[string]string:
-		names := map[string]string{}
-		for _, pair := range splitList(text) {
-			name, value, ok := strings.Cut(pair, "=")
-			if !ok {
-				return fmt.Errorf("wanted: %s", kindOf(v))
-			}
-			names[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		names, err := splitPairs(text)
+		if err != nil {
+			return fmt.Errorf("wanted: %s", kindOf(v))
 		}
 		*p = names
 	default:
@@ -130,10 +126,26 @@ func kindOf(v reflect.Value) string {
 		return "-1 (for ever) or a duration such as 720h"
 	case *[]string:
 		return "a list"
+	case *maskNames:
+		return "masks (schema.table.column: redact, hash, last4 or null-marker; in the environment schema.table.column=redact,…)"
 	case *map[string]string:
 		return "names (schema.table: topic; in the environment schema.table=topic,…)"
 	}
 	panic("no name for " + v.Type().String())
+}
+
+// splitPairs reads k=v,k=v. A name that comes twice is an error.
+func splitPairs(text string) (map[string]string, error) {
+	pairs := map[string]string{}
+	for _, pair := range splitList(text) {
+		name, value, ok := strings.Cut(pair, "=")
+		name = strings.TrimSpace(name)
+		if _, twice := pairs[name]; !ok || twice {
+			return nil, fmt.Errorf("%q is no new pair", pair)
+		}
+		pairs[name] = strings.TrimSpace(value)
+	}
+	return pairs, nil
 }
 
 // splitList splits at commas and leaves empty parts out.

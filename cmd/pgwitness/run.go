@@ -46,6 +46,9 @@ func newRunCommand(cfg *config) *cobra.Command {
 			if err := cfg.needBrokers(); err != nil {
 				return err
 			}
+			if err := cfg.loadMasks(); err != nil {
+				return err
+			}
 			if what.hold && witnessName(cfg.Source.Slot) == "" {
 				return usagef("--hold: slot %s leaves no room for the name of its witness; allowed: %d characters", cfg.Source.Slot, longestHeldSlot)
 			}
@@ -111,6 +114,9 @@ func run(ctx context.Context, cfg *config, what order, log hclog.Logger) error {
 		return err
 	}
 	defer r.monitor.close()
+	if cfg.masks != nil {
+		log.Info("columns are masked", "columns", len(cfg.Mask), "key_id", cfg.masks.KeyID())
+	}
 	for {
 		began := time.Now()
 		err := r.session(ctx)

@@ -28,7 +28,9 @@ func (r *runner) session(ctx context.Context) error {
 	again := r.former != 0
 	r.former = slot.PID()
 	r.monitor.sessions.Add(1)
-	err = r.who.join(reading, slot, stop)
+	if err = r.cfg.masks.Check(reading, slot.Catalogue()); err == nil {
+		err = r.who.join(reading, slot, stop)
+	}
 	var kafka *publish.Sink
 	if err == nil {
 		kafka, err = r.openSink(reading, slot, again, stop)
@@ -48,7 +50,7 @@ func (r *runner) session(ctx context.Context) error {
 		watch, err = startObserver(reading, slot, kafka, r.who.keeper, r.seen, r.log)
 	}
 	if until := r.what.until; err == nil && (until == 0 || until > slot.Start()) {
-		err = carry(reading, slot, kafka, until, r.seen)
+		err = carry(reading, slot, kafka, until, r.cfg.masks, r.seen)
 	}
 	return r.finish(ctx, slot, kafka, watch, r.asked(ctx, reasonOf(reading, err)))
 }
@@ -84,8 +86,9 @@ func prepare(ctx context.Context, slot *capture.Source, kafka *publish.Sink) err
 }
 
 // carry carries changes.
-func carry(ctx context.Context, slot *capture.Source, kafka *publish.Sink, until pglogrepl.LSN, seen *coverage) error {
+func carry(ctx context.Context, slot *capture.Source, kafka *publish.Sink, until pglogrepl.LSN, masks *decode.Masks, seen *coverage) error {
 	origin := slot.Origin()
+	origin.Masks, origin.Recall = masks, kafka.Recall
 	origin.Settle, origin.Unforgeable, origin.Unsealed = kafka.Settle, slot.Unforgeable, slot.Unsealed
 	return pipe(ctx, slot, decode.NewDecoder(origin, slot.Catalogue()), kafka, until, seen)
 }

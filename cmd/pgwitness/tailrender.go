@@ -30,7 +30,8 @@ type shownRecord struct {
 		Cascade         bool `json:"cascade"`
 		RestartIdentity bool `json:"restart_identity"`
 	} `json:"truncate"`
-	Actor shownActor `json:"actor"`
+	Masked map[string]string `json:"masked"`
+	Actor  shownActor        `json:"actor"`
 }
 
 type shownActor struct {
@@ -103,7 +104,7 @@ var bookkeeping = []string{"id", "op", "key", "actor", "tx", "source", "state", 
 func (r shownRecord) keyFields() []field {
 	key := fields(r.Key)
 	if key == nil && r.Op == "update" {
-		key = slices.DeleteFunc(fields(r.Before), func(f field) bool { return slices.Contains(r.Changed, f.name) })
+		key = slices.DeleteFunc(r.image(r.Before), func(f field) bool { return slices.Contains(r.Changed, f.name) })
 	}
 	return key
 }
@@ -124,7 +125,7 @@ func styleOf(op string) style {
 func (l *line) addColumns(r shownRecord, key []field) {
 	switch r.Op {
 	case "update":
-		before, after := fields(r.Before), fields(r.After)
+		before, after := r.image(r.Before), r.image(r.After)
 		for _, name := range r.Changed {
 			l.add(plain, "  "+displayPart(name)+" ")
 			l.add(red, valueOf(before, name))
@@ -132,9 +133,9 @@ func (l *line) addColumns(r shownRecord, key []field) {
 			l.add(green, valueOf(after, name))
 		}
 	case "insert":
-		l.addRow(r.After, key, green)
+		l.addRow(r.image(r.After), key, green)
 	case "delete":
-		l.addRow(r.Before, key, red)
+		l.addRow(r.image(r.Before), key, red)
 	}
 	switch {
 	case r.Oversize != nil:
@@ -144,8 +145,19 @@ func (l *line) addColumns(r shownRecord, key []field) {
 	}
 }
 
-func (l *line) addRow(image json.RawMessage, key []field, s style) {
-	for _, f := range fields(image) {
+// image reads the members of an image. What a mask has made null is not to be taken for it.
+func (r shownRecord) image(object json.RawMessage) []field {
+	list := fields(object)
+	for i := range list {
+		if r.Masked[list[i].name] == "null-marker" {
+			list[i].value = "(masked)"
+		}
+	}
+	return list
+}
+
+func (l *line) addRow(image []field, key []field, s style) {
+	for _, f := range image {
 		if !slices.ContainsFunc(key, func(k field) bool { return k.name == f.name }) {
 			l.add(plain, "  "+displayPart(f.name)+" ")
 			l.add(s, f.value)
