@@ -31,7 +31,7 @@ func TestCommands(t *testing.T) {
 	tr.setup(t, "public.*")
 	role := tr.URLAs(tr.slot, rolePassword)
 
-	expectEnd(t, tr.command(t, role, "check"), 0, "ok      slot: "+tr.slot+", nobody reads it", "ok      replica identity: full (published tables: 1)",
+	expectEnd(t, tr.command(t, role, "check"), 0, "ok      slot: "+tr.slot+", nobody reads it", "ok      replica-identity: full (published tables: 1)",
 		"ok      replication: a replication connection opens", "ok      topics: 0 of 3 exist")
 	running := tr.run(t)
 	following := product.Start(t, tr.names(), "tail", "--from-beginning")
@@ -66,7 +66,7 @@ func TestCommands(t *testing.T) {
 	tr.statusIs(t, role)
 	expectEnd(t, tr.command(t, tr.URL(), "teardown", "--apply"), 1, "slot "+tr.slot+" is in use by pid ", "role "+tr.slot, "nothing was changed")
 	expectEnd(t, running.Stop(t, 10*time.Second), 0)
-	expectEnd(t, tr.command(t, role, "check"), 0, "ok      topic "+tr.prefix+".public.orders: partitions 3")
+	expectEnd(t, tr.command(t, role, "check"), 0, "ok      topic-partitions: as many as topics.partitions says (topics: 3)", "ok      topic-read: each of 3 topics can be read", "ok      topic-write: each of 3 topics can be written", "ok      transactional-id: ")
 	expectEnd(t, tr.command(t, role, "status"), 0, "nobody reads it")
 	expectEnd(t, tr.command(t, tr.URL(), "teardown", "--role", tr.slot, "--drop-role", "--apply"), 0, "teardown is complete")
 	expectEnd(t, tr.command(t, tr.URL(), "status"), 0, "slot         "+tr.slot+" does not exist")

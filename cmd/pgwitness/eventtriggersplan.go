@@ -104,23 +104,24 @@ func (p *plan) dropTriggers(s *survey, cfg *config, slot *step) {
 
 // triggers judges whether the trail is told of statements that send no rows.
 func (f *findings) triggers(s *survey, cfg *config) {
-	const about = "event triggers"
 	const setup = "pgwitness setup --apply  -- as superuser"
 	t := &s.triggers
 	if !t.trusted {
-		f.warn(about, "\\dn+ "+ownSchema+" and \\df+ "+ownSchema+".* show whose it is", "schema %s (owner %s) can be changed by others than superusers", ownSchema, displayPart(t.owner))
+		f.warn(aboutSchema, "\\dn+ "+ownSchema+" and \\df+ "+ownSchema+".* show whose it is", "schema %s (owner %s) can be changed by others than superusers", ownSchema, displayPart(t.owner))
+	} else if t.owner != "" {
+		f.ok(aboutSchema, "only its owner %s can change what is in schema %s", displayPart(t.owner), ownSchema)
 	}
 	if len(t.triggers) == 0 {
-		f.warn(about, setup, "none: rewritten tables, changed columns, types, publications and replica identities are not told")
+		f.warn(aboutTriggers, setup, "none: rewritten tables, changed columns, types, publications and replica identities are not told")
 		return
 	}
 	wrong := false
 	for _, e := range eventTriggers {
 		switch does := t.triggers[e.name]; {
 		case does == "":
-			f.warn(about, setup, "%s is missing: not all changes of definitions are told", e.name)
+			f.warn(aboutTriggers, setup, "%s is missing: not all changes of definitions are told", e.name)
 		case does == e.does && !t.enabled[e.name]:
-			f.warn(about, alwaysEnable(e.name)+";  -- as superuser", "%s is disabled, or not enabled always: not all changes of definitions are told", e.name)
+			f.warn(aboutTriggers, alwaysEnable(e.name)+";  -- as superuser", "%s is disabled, or not enabled always: not all changes of definitions are told", e.name)
 		default:
 			continue
 		}
@@ -128,13 +129,13 @@ func (f *findings) triggers(s *survey, cfg *config) {
 	}
 	switch {
 	case t.off:
-		f.warn(about, "alter database "+quoteIdent(s.database)+" reset event_triggers; alter system reset event_triggers; select pg_reload_conf();", "event_triggers is off: changes of definitions are not told")
+		f.warn(aboutTriggers, "alter database "+quoteIdent(s.database)+" reset event_triggers; alter system reset event_triggers; select pg_reload_conf();", "event_triggers is off: changes of definitions are not told")
 	case wrong:
 	case len(t.missing(cfg.Source.Publication)) == 0:
-		f.ok(about, "rewritten tables and changed definitions are told")
+		f.ok(aboutTriggers, "rewritten tables and changed definitions are told")
 	case !slices.Contains(t.publications, cfg.Source.Publication):
-		f.warn(about, setup, "they do not watch publication %s", displayPart(cfg.Source.Publication))
+		f.warn(aboutTriggers, setup, "they do not watch publication %s", displayPart(cfg.Source.Publication))
 	default:
-		f.warn(about, setup, "they are not those of this version of pgwitness")
+		f.warn(aboutTriggers, setup, "they are not those of this version of pgwitness")
 	}
 }
