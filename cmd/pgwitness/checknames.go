@@ -55,6 +55,7 @@ var (
 	aboutUnpublished  = about{check: "unpublished-tables"}
 	aboutUnlogged     = about{check: "unlogged-tables"}
 	aboutForeign      = about{check: "foreign-tables"}
+	aboutFollow       = about{check: "follow"}
 	aboutLargeObjects = about{check: "large-objects"}
 	aboutRewrites     = about{check: "rewrites"}
 )

@@ -52,6 +52,7 @@ func (f *findings) source(ctx context.Context, cfg *config, stderr io.Writer) (*
 	f.holding(ctx, s, cfg, &server)
 	f.publication(s, cfg)
 	f.tables(s, cfg)
+	f.following(s, cfg)
 	f.use(s, &use)
 	f.triggers(s, cfg)
 	f.forgeries(s)

@@ -32,7 +32,7 @@ func (p *plan) planTriggers(s *survey, w setupWish, schema *step) {
 	if len(missing) > 0 {
 		missing = append(s.takeOver(), missing...)
 	}
-	p.add(&step{
+	p.triggers = p.add(&step{
 		about: "Event triggers tell the trail of what sends no rows: tables that are rewritten, columns, types and names that\n" +
 			"change, tables that leave the publication, replica identities that weaken. They make no statement fail.",
 		subject:  "event triggers",
@@ -67,9 +67,11 @@ func (p *plan) dropTriggers(s *survey, cfg *config, slot *step) {
 				needs:    "superuser",
 				requires: slot,
 			})
+			p.dropFollow(s, cfg.Source.Publication, slot)
 		}
 		return
 	}
+	slot = p.dropFollow(s, cfg.Source.Publication, slot)
 	if existing := t.existing(); len(existing) > 0 {
 		if !t.forgeable {
 			p.note("PUBLIC may not call pg_logical_emit_message any more: grant it where an application writes messages")
