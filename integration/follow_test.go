@@ -101,6 +101,11 @@ func (tr *trail) followed(t *testing.T, developer string) {
 	tr.Exec(t, "alter event trigger pgwitness_follow disable")
 	expectFinding(t, findings(t, tr.environment()), "follow", "warning", "missing, disabled")
 	expectEnd(t, tr.command(t, tr.URL(), again...), 0, "done     event trigger for new tables")
+	expectEnd(t, tr.command(t, tr.URL(), append(again, "--follow")...), 0, "done     event trigger for new tables") // in all schemas
+	tr.Exec(t, "create table other.late (id int)")
+	if got := tr.standing(t); !slices.Contains(got, "other.late f in") || !slices.Contains(got, "other.alone d out") {
+		t.Errorf("tables stand\n%s", strings.Join(got, "\n"))
+	}
 	expectEnd(t, tr.command(t, tr.URL(), "teardown", "--apply"), 0, "done     event trigger for new tables", "teardown is complete")
 	if got := tr.Text(t, "select concat((select count(*) from pg_event_trigger), ' ', (select count(*) from pg_namespace where nspname = 'pgwitness'))"); got != "0 0" {
 		t.Errorf("teardown left %s", got)

@@ -130,7 +130,7 @@ func (p *plan) planFollow(s *survey, w setupWish) {
 		follows = map[string][]string{}
 	}
 	if w.follow != nil {
-		follows[w.publication] = slices.Compact(slices.Sorted(slices.Values(*w.follow)))
+		follows[w.publication] = append([]string{}, slices.Compact(slices.Sorted(slices.Values(*w.follow)))...) // [], never null
 	}
 	if len(follows) == 0 {
 		return
