@@ -5,11 +5,13 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"pgwitness/integration/product"
+	"pgwitness/integration/servers"
 )
 
 // A finding is an object of check --json.
@@ -97,6 +99,57 @@ func TestCheckFindings(t *testing.T) {
 				expectFinding(t, all, name, "ok", "")
 			}
 			expectFinding(t, findings(t, append(tr.names(), "PGWITNESS_SOURCE_URL="+tr.URL())), "role-excess", "warning", "is a superuser")
+		})
+	}
+}
+
+// TestListedRights: setup and teardown run as the owner of a database, the rest as the role of the run, with exactly the
+// rights that docs/security.md lists, and both twice.
+func TestListedRights(t *testing.T) {
+	for _, version := range []int{14, 18} {
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			server, owner := servers.SharedPostgres(t, version), servers.Unique("o")
+			t.Cleanup(func() { dropRole(t, server, owner) }) // after the database that it owns is gone
+			tr := newTrailOn(t, server, servers.SharedKafka(t))
+			page, err := os.ReadFile("../docs/security.md")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, listed, _ := strings.Cut(string(page), "```sql\n")
+			listed, _, _ = strings.Cut(listed, "```")
+			for line := range strings.Lines(listed) {
+				byRole := strings.Contains(line, "role pgwitness") || strings.Contains(line, "grant pgwitness")
+				if version >= 16 && byRole {
+					continue
+				}
+				line = strings.NewReplacer("shop_owner", owner, "pgwitness", tr.slot, "shop", tr.Name).Replace(line)
+				tr.Exec(t, strings.TrimSpace(line))
+			}
+			tr.Exec(t, "alter role "+owner+" password '"+rolePassword+"'", "create table t (id int primary key)", "alter table t owner to "+owner,
+				"create table p (id int) partition by range (id)", "create table p1 partition of p for values from (0) to (9)", "alter table p owner to "+owner, "alter table p1 owner to "+owner)
+			mine := func(code int, says string, args ...string) {
+				t.Helper()
+				expectEnd(t, tr.command(t, tr.URLAs(owner, rolePassword), append(args, "--role", tr.slot, "--apply")...), code, says)
+			}
+			mine(0, "setup is complete and verified but for what is above", "setup", "--all-tables")
+			mine(0, "setup is complete and verified but for what is above", "setup", "--all-tables")
+			tr.Exec(t, "alter role "+tr.slot+" password '"+rolePassword+"'", "insert into t values (1)", "insert into p values (1)", "update p set id = 2", "delete from t")
+			tr.catchUp(t, time.Minute)
+			if n := len(tr.records(t)); n != 4 {
+				t.Errorf("%d records", n)
+			}
+			all := findings(t, tr.environment())
+			for _, name := range []string{"role", "role-sees-sessions", "role-excess", "replication", "slot", "replica-identity"} {
+				expectFinding(t, all, name, "ok", "")
+			}
+			expectEnd(t, tr.command(t, tr.URLAs(tr.slot, rolePassword), "status"), 0, "nobody reads it")
+			mine(0, "teardown is complete and verified", "teardown", "--drop-role", "--reset-identity")
+			mine(0, "nothing to do", "teardown", "--drop-role", "--reset-identity")
+			if got := tr.Text(t, `select concat_ws(' ', (select count(*) from pg_roles where rolname = $1), (select count(*) from pg_publication),
+				(select count(*) from pg_replication_slots where database = current_database()), (select count(*) from pg_class where relreplident = 'f'),
+				(select count(*) from pg_namespace where nspname = 'pgwitness'))`, tr.slot); got != "0 0 0 0 0" {
+				t.Errorf("teardown left %s", got)
+			}
 		})
 	}
 }
