@@ -199,3 +199,25 @@ func TestCheckRights(t *testing.T) {
 	s.carries(t, "after all", environment)
 	s.expectOnce(t, inserts(1, 2, 3))
 }
+
+// TestAllow: what weakens the trail is refused before anything is made, unless it is allowed.
+func TestAllow(t *testing.T) {
+	t.Parallel()
+	tr := newTrailOn(t, servers.SharedPostgres(t, 18), servers.StartKafka(t, 3))
+	tr.Exec(t, "create table t (id int primary key)")
+	tr.setup(t, "public.*")
+	tr.Exec(t, "insert into t values (1)")
+	weak := append(tr.environment(), "PGWITNESS_TOPICS_REPLICATION=1")
+	until := []string{"run", "--until", tr.position(t).String()}
+	expectEnd(t, product.Run(t, time.Minute, weak, until...), 2, "PGWITNESS_TOPICS_REPLICATION: topics.replication: \"1\": there are 3 brokers", "allow: [fewer-copies]")
+	expectFinding(t, findings(t, weak), "replication-factor", "wrong", "1 copies are wanted, and there are 3 brokers")
+	expectFinding(t, findings(t, weak), "topics", "ok", "0 of 3 exist")
+	expectEnd(t, product.Run(t, time.Minute, append(tr.environment(), "PGWITNESS_TOPICS_RETENTION=1h"), until...), 2, "the trail would expire")
+
+	allowed := append(weak, "PGWITNESS_TOPICS_RETENTION=1h", "PGWITNESS_ALLOW=fewer-copies,short-retention")
+	expectEnd(t, product.Run(t, time.Minute, allowed, until...), 0)
+	all := findings(t, allowed)
+	expectFinding(t, all, "allowed", "note", "fewer-copies, short-retention")
+	expectFinding(t, all, "topic-retention", "ok", "")
+	expectFinding(t, findings(t, tr.environment()), "topic-retention", "warning", "retention.ms is 3600000, topics.retention says -1")
+}

@@ -34,6 +34,7 @@ func (f *findings) kafka(ctx context.Context, cfg *config, s *survey) error {
 	f.requests(ctx, c)
 	f.brokerSettings(ctx, c, cfg, m.Brokers)
 	f.replicas(cfg, len(m.Brokers))
+	f.allowed(cfg)
 	if s == nil {
 		return nil
 	}
@@ -140,9 +141,20 @@ func (f *findings) replicas(cfg *config, brokers int) {
 	switch n := cfg.Topics.Replication; {
 	case n > brokers:
 		f.wrong(aboutReplicas, "lower topics.replication, or add brokers", "%d copies are wanted, and there are %d brokers: no topic can be created", n, brokers)
-	case n != 0 && n < min(3, brokers):
-		f.warn(aboutReplicas, "leave topics.replication out", "%d copies are wanted, and there are %d brokers: acknowledged records can be lost with one of them", n, brokers)
+	case cfg.checkCopies(brokers) != nil:
+		f.wrong(aboutReplicas, "leave topics.replication out, or allow: [fewer-copies]", "%d copies are wanted, and there are %d brokers: acknowledged records can be lost with one of them", n, brokers)
+	case n != 0:
+		f.ok(aboutReplicas, "new topics get %d copies, and there are %d brokers", n, brokers)
 	default:
-		f.ok(aboutReplicas, "new topics get %d copies, and there are %d brokers", max(n, min(3, brokers)), brokers)
+		f.ok(aboutReplicas, "new topics get %d copies, and there are %d brokers", min(3, brokers), brokers)
 	}
+}
+
+// allowed tells what the configuration allows to be weaker.
+func (f *findings) allowed(cfg *config) {
+	if len(cfg.Allow) > 0 {
+		f.note(aboutAllowed, "the configuration allows %s", strings.Join(cfg.Allow, ", "))
+		return
+	}
+	f.ok(aboutAllowed, "the configuration allows nothing that weakens the trail")
 }

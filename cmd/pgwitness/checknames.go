@@ -66,6 +66,7 @@ var (
 	aboutAddresses      = about{check: "broker-addresses"}
 	aboutRequests       = about{check: "broker-requests"}
 	aboutBrokerSettings = about{check: "broker-settings"}
+	aboutAllowed        = about{check: "allowed"}
 	aboutReplicas       = about{check: "replication-factor"}
 	aboutTopicNames     = about{check: "topic-names"}
 	aboutTopics         = about{check: "topics"}

@@ -22,6 +22,7 @@ type config struct {
 	Hold   holdConfig   `yaml:"hold"`
 	Sample sampleConfig `yaml:"sample"`
 	Log    logConfig    `yaml:"log"`
+	Allow  []string     `yaml:"allow"` // what weakens a promise: allow.go
 
 	origins map[string]origin // by key; a key that is missing has its default
 
