@@ -44,7 +44,10 @@ func (tr *trail) followed(t *testing.T, developer string) {
 		"grant create, usage on schema public, chosen, other to "+developer,
 		"create table old (id int primary key)", "create table taken_out (id int)", "create table root (id int, v text) partition by range (id)",
 		"create table other.moved (id int, v text)", "create unlogged table logged_later (id int)", "insert into other.moved values (1, 'before')")
-	tr.setup(t, "public.old,public.taken_out,public.root", "--follow=public,chosen,later")
+	tr.setup(t, "public.old,public.taken_out,public.root")
+	printed := tr.command(t, tr.URL(), "setup", "--role", tr.slot, "--follow=public,chosen,later")
+	expectEnd(t, printed, 0, "create event trigger pgwitness_follow")
+	runScript(t, tr.Connect(t), printed.Stdout)
 	again := []string{"setup", "--role", tr.slot, "--apply"}
 	expectEnd(t, tr.command(t, tr.URL(), again...), 0, "nothing to do")
 	expectEnd(t, tr.command(t, tr.URL(), append(again, "--follow=later,chosen,public")...), 0, "nothing to do")

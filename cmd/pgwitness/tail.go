@@ -16,8 +16,9 @@ const tailExample = `  pgwitness tail --brokers kafka:9092 --since 2h --table 'b
 
 const tailLong = `Follows the topics of the prefix and shows who changed what: time, actor, operation, table, key,
 and the columns that changed, old → new: of a JSON document the members that changed, of a long text
-the part. Names of tables and actors may have * and ?; all filters have to let a change through. It needs the brokers only. Changes of several topics are
-shown in the order of their commits. Topics that appear later are picked up.`
+the part. Names of tables and actors may have * and ?; all filters have to let a change through. It
+needs the brokers only. Changes of several topics are shown in the order of their commits. Topics that
+appear later are picked up.`
 
 // tailFlags are the flags of tail alone.
 type tailFlags struct {

@@ -12,13 +12,15 @@ import (
 // addDifference adds what an update made of a column: of a JSON document the members that differ, by their paths, of a
 // long text the part that differs, of anything else the whole.
 func (l *line) addDifference(column, before, after string) {
-	was, now, ok := documents(before, after)
-	if !ok {
-		before, after = differingParts(before, after)
-		l.addChange(column, before, after)
-		return
-	}
-	differences(column, was, now, l.addChange)
+	if was, now, ok := documents(before, after); ok {
+		shown := len(l.parts)
+		differences(column, was, now, l.addChange)
+		if len(l.parts) > shown {
+			return
+		}
+	} // what is the same document may be another json: white space, the order of names
+	before, after = differingParts(before, after)
+	l.addChange(column, before, after)
 }
 
 // addChange adds one value that became another; "" is one that was not there.

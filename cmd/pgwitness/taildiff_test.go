@@ -26,7 +26,7 @@ func TestDifferences(t *testing.T) {
 		{"its beginning", `"` + long + `"`, `"x` + long + `"`, `  c "lorem ip…" → "xlorem ip…"`},
 		{"repetition", `"` + strings.Repeat("a", 50) + `"`, `"` + strings.Repeat("a", 49) + `"`, `  c "…aaaaaaaaa" → "…aaaaaaaa"`},
 		{"within a document", `{"t":"` + long + `1"}`, `{"t":"` + long + `2"}`, `  c.t "…m ipsum 1" → "…m ipsum 2"`},
-		{"spaces only", `{"a": 1}`, `{"a":1}`, ``},
+		{"spaces only", `{"a": 1}`, `{"a":1}`, `  c {"a": 1} → {"a":1}`},
 	} {
 		var l line
 		l.addDifference("c", tt.before, tt.after)
