@@ -116,6 +116,44 @@ func (tr *trail) followed(t *testing.T, developer string) {
 	tr.Exec(t, "create table afterwards (id int)")
 }
 
+// TestFollowWholePublications: where a publication has all tables, or a schema's, new ones get their identity and are not
+// listed; and a publication that another transaction holds makes no statement fail.
+func TestFollowWholePublications(t *testing.T) {
+	for version, publishes := range map[int]string{14: "all tables", 18: "tables in schema chosen"} {
+		t.Run(publishes, func(t *testing.T) {
+			tr := newTrail(t, version)
+			tr.Exec(t, "create schema chosen", "create table chosen.old (id int primary key)", "create publication "+tr.slot+" for "+publishes)
+			tr.setup(t, "chosen.*", "--follow=chosen")
+			tr.Exec(t, "create table chosen.keyless (id int)", "insert into chosen.keyless values (1)", "update chosen.keyless set id = 2")
+			if got := tr.standing(t); !slices.Equal(got, []string{"chosen.keyless f in", "chosen.old f in"}) {
+				t.Errorf("tables stand %q", got)
+			}
+			if got := tr.Text(t, "select count(*) from pg_publication_rel"); got != "0" {
+				t.Errorf("%s tables are listed", got)
+			}
+			tr.catchUp(t, time.Minute)
+			if n := len(tr.records(t)); n != 2 {
+				t.Errorf("%d records", n)
+			}
+		})
+	}
+	t.Run("held", func(t *testing.T) {
+		tr := newTrail(t, 18)
+		tr.Exec(t, "create table old (id int primary key)")
+		tr.setup(t, "public.*", "--follow=public")
+		first, second := tr.Connect(t), tr.Connect(t)
+		mustExec(t, first, "begin", "create table a (id int)")
+		mustExec(t, second, "create table b (id int)", "insert into b values (1)", "update b set id = 2")
+		mustExec(t, first, "commit")
+		if got := tr.standing(t); !slices.Equal(got, []string{"public.a f in", "public.b d out", "public.old f in"}) {
+			t.Errorf("tables stand %q", got)
+		}
+		expectFinding(t, findings(t, tr.environment()), "follow", "warning", "nobody witnesses (1): public.b")
+		tr.setup(t, "public.b")
+		expectFinding(t, findings(t, tr.environment()), "follow", "ok", "new tables of schema public are taken up")
+	})
+}
+
 // connectAs opens a session as a role.
 func connectAs(t *testing.T, tr *trail, role string) *pgx.Conn {
 	t.Helper()
