@@ -261,7 +261,7 @@ func TestBaselineUnseen(t *testing.T) {
 		r := tr.command(t, tr.URLAs(tr.slot, rolePassword), "check")
 		expectEnd(t, r, r.Code, says...)
 	}
-	check("warning event triggers: none: rewritten tables", "warning logical messages: PUBLIC may call")
+	check("warning event-triggers: none: rewritten tables", "warning logical-messages: PUBLIC may call")
 
 	tr.Exec(t, "update t set id = 2", "alter table t add column v int default 1", "update t set id = 3")
 	tr.catchUp(t, time.Minute)
@@ -275,17 +275,17 @@ func TestBaselineUnseen(t *testing.T) {
 		"alter function pgwitness.set_actor(text, text, text, text, text) owner to current_user")
 	expectEnd(t, tr.command(t, tr.URL(), setup...), 0, "done     event triggers", "done     revocation of logical messages", "setup is complete and verified\n")
 	expectEnd(t, tr.command(t, tr.URLAs(owner, rolePassword), setup...), 0, "nothing to do")
-	check("ok      event triggers: rewritten tables and changed definitions are told", "ok      logical messages: nobody but superusers may write them")
+	check("ok      event-triggers: rewritten tables and changed definitions are told", "ok      logical-messages: nobody but superusers may write them")
 	tr.Exec(t, "alter table t add column w int")
 	tr.catchUp(t, time.Minute)
 	tr.tells(t, []string{"update", "update", "privilege public=false", `baseline_broken public.t columns added ["w"]`})
 
 	tr.Exec(t, "alter event trigger pgwitness_ddl enable", "alter event trigger pgwitness_drop disable", "drop event trigger pgwitness_rewrite")
-	check("warning event triggers: pgwitness_rewrite is missing", "warning event triggers: pgwitness_ddl is disabled, or not enabled always",
+	check("warning event-triggers: pgwitness_rewrite is missing", "warning event-triggers: pgwitness_ddl is disabled, or not enabled always",
 		"mend: alter event trigger pgwitness_drop enable always;")
 	expectEnd(t, tr.command(t, tr.URL(), setup...), 0, "done     event triggers", "setup is complete and verified\n")
 	tr.Exec(t, "alter database "+tr.Name+" set event_triggers = off")
-	check("warning event triggers: event_triggers is off")
+	check("warning event-triggers: event_triggers is off")
 	tr.Exec(t, "alter database "+tr.Name+" reset event_triggers")
 
 	tr.Exec(t, "grant create on schema pgwitness to "+owner)

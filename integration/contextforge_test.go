@@ -133,7 +133,7 @@ func (f *forgery) whileWatched(t *testing.T) {
 		f.want = append(f.want, fmt.Sprintf("wrong %d: none", i))
 	}
 	f.awaitSeal(t, false)
-	expectEnd(t, f.command(t, f.URLAs(f.slot, rolePassword), "check"), 0, "warning logical messages: "+f.other+" and its members", "contexts read context-unverified")
+	expectEnd(t, f.command(t, f.URLAs(f.slot, rolePassword), "check"), 0, "warning logical-messages: "+f.other+" and its members", "contexts read context-unverified")
 	f.say(t, "while granted", "context-unverified")
 
 	// What was begun while it was granted can go on writing, and can be committed long after.

@@ -190,11 +190,11 @@ func TestHoldSettings(t *testing.T) {
 			}
 			awaitIt(t, look, "select sync_state = 'sync' from pg_stat_replication where application_name = $1", witness)
 			startCommit(t, tr.URL()).isThrough(t, 20*time.Second)
-			givesUp := "ok      hold: the run may give hold up"
+			givesUp := "ok      hold-release: the run may give hold up"
 			if version == 14 {
 				givesUp = "only a superuser may change"
 			}
-			expectEnd(t, tr.command(t, role, "check"), 0, "ok      hold: every commit waits for the witness", "ok      hold: synchronous_commit is on", givesUp)
+			expectEnd(t, tr.command(t, role, "check"), 0, "ok      hold: every commit waits for the witness", "ok      hold-level: synchronous_commit is on", givesUp)
 			expectEnd(t, tr.command(t, tr.URL(), "teardown", "--apply"), 1, "slot "+witness+" is in use by pid", "nothing was changed")
 
 			s.stop()

@@ -196,7 +196,7 @@ func TestSetActor(t *testing.T) {
 func TestCheckForgers(t *testing.T) {
 	tr, app, other := contextTrail(t, 18)
 	role := tr.URLAs(tr.slot, rolePassword)
-	expectEnd(t, tr.command(t, role, "check"), 0, "ok      logical messages: nobody but superusers may write them", "ok      set_actor: may be called by "+app)
+	expectEnd(t, tr.command(t, role, "check"), 0, "ok      logical-messages: nobody but superusers may write them", "ok      context-roles: set_actor may be called by "+app)
 	again := []string{"setup", "--apply", "--tables", "public.*", "--role", tr.slot, "--context-roles", app}
 	expectEnd(t, tr.command(t, tr.URL(), again...), 0, "nothing to do")
 	expectEnd(t, tr.command(t, tr.URL(), append(again, "--context-roles", "nobody_"+app)...), 1, "role nobody_"+app+" does not exist", "nothing was changed")
@@ -204,7 +204,7 @@ func TestCheckForgers(t *testing.T) {
 	tr.Exec(t, "grant execute on function pg_logical_emit_message(boolean, text, text, boolean) to "+other,
 		"grant execute on function pgwitness.set_actor(jsonb) to public")
 	r := tr.command(t, role, "check")
-	expectEnd(t, r, 0, "warning logical messages: "+other+" and its members may call", "contexts read context-unverified", "warning set_actor: PUBLIC may call it")
+	expectEnd(t, r, 0, "warning logical-messages: "+other+" and its members may call", "contexts read context-unverified", "warning set_actor: PUBLIC may call it")
 	for line := range strings.Lines(r.Stdout) {
 		if mend, ok := strings.CutPrefix(strings.TrimSpace(line), "mend: revoke"); ok {
 			tr.Exec(t, "revoke"+strings.TrimSuffix(mend, ";  -- as superuser"))
@@ -212,9 +212,9 @@ func TestCheckForgers(t *testing.T) {
 	}
 	expectEnd(t, tr.command(t, tr.URL(), again...), 0, "done     set_actor", "setup is complete and verified")
 	tr.Exec(t, "alter function pgwitness.set_actor(jsonb) security invoker")
-	expectEnd(t, tr.command(t, role, "check"), 0, "ok      logical messages: nobody but", "warning set_actor: not that of this version")
+	expectEnd(t, tr.command(t, role, "check"), 0, "ok      logical-messages: nobody but", "warning set-actor: not that of this version")
 	expectEnd(t, tr.command(t, tr.URL(), again...), 0, "done     set_actor")
-	expectEnd(t, tr.command(t, role, "check"), 0, "ok      set_actor: may be called by "+app)
+	expectEnd(t, tr.command(t, role, "check"), 0, "ok      context-roles: set_actor may be called by "+app)
 }
 
 // TestSetActorCost: a call costs microseconds. The least of many short loops is what it costs when nobody disturbs.

@@ -15,7 +15,7 @@ func (f *findings) masks(ctx context.Context, conn *pgx.Conn, cfg *config) error
 		return nil
 	}
 	if err := cfg.loadMasks(); err != nil {
-		f.wrong("mask", "mend the file, or the key that names it", "%s", err)
+		f.wrong(aboutMask, "mend the file, or the key that names it", "%s", err)
 	}
 	list, _, err := cfg.maskList()
 	if err != nil {
@@ -30,7 +30,6 @@ func (f *findings) masks(ctx context.Context, conn *pgx.Conn, cfg *config) error
 }
 
 func (f *findings) mask(ctx context.Context, conn *pgx.Conn, m decode.Mask) error {
-	const about = "mask"
 	const mend = "mend mask, or list it in mask_absent (docs/masking.md)"
 	var table, column bool
 	var heirs int
@@ -39,6 +38,7 @@ func (f *findings) mask(ctx context.Context, conn *pgx.Conn, m decode.Mask) erro
 		return err
 	}
 	name := displayMask(m)
+	about := aboutMask.of(name)
 	switch {
 	case !table && m.MayBeAbsent, !column && m.MayBeAbsent:
 		f.note(about, "%s is not there, as mask_absent allows", name)

@@ -22,18 +22,18 @@ func (f *findings) takeover(ctx context.Context, conn *pgx.Conn, s *survey, cfg 
 	if err != nil {
 		return fmt.Errorf("look who holds the slot: %w", err)
 	}
-	const about, what = "takeover", "run --takeover-after"
+	const what = "run --takeover-after"
 	switch {
 	case !s.me.readStats:
-		f.note(about, "%s does not work: the role cannot see whether a session that holds the slot is alive (grant pg_read_all_stats)", what)
+		f.note(aboutTakeover, "%s does not work: the role cannot see whether a session that holds the slot is alive (grant pg_read_all_stats)", what)
 	case super && !s.me.superuser:
-		f.note(about, "%s cannot end the session that holds the slot: %s is a superuser", what, displayPart(holder))
+		f.note(aboutTakeover, "%s cannot end the session that holds the slot: %s is a superuser", what, displayPart(holder))
 	case !mine && !privileged:
-		f.note(about, "%s cannot end the session that holds the slot: its role is %s (run both as one role, or grant pg_signal_backend)", what, displayPart(holder))
+		f.note(aboutTakeover, "%s cannot end the session that holds the slot: its role is %s (run both as one role, or grant pg_signal_backend)", what, displayPart(holder))
 	case privileged || s.me.superuser:
-		f.ok(about, "%s may end a silent session that holds the slot, whatever its role", what)
+		f.ok(aboutTakeover, "%s may end a silent session that holds the slot, whatever its role", what)
 	default:
-		f.ok(about, "%s may end a silent session that holds the slot, if it is of the same role", what)
+		f.ok(aboutTakeover, "%s may end a silent session that holds the slot, if it is of the same role", what)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type config struct {
 	Hold   holdConfig   `yaml:"hold"`
 	Sample sampleConfig `yaml:"sample"`
 	Log    logConfig    `yaml:"log"`
+	Allow  []string     `yaml:"allow"` // what weakens a promise: allow.go
 
 	Mask        maskNames `yaml:"mask"`
 	MaskKeyFile string    `yaml:"mask_key_file"`

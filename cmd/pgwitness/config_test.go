@@ -16,6 +16,8 @@ import (
 // sample is a value of each kind that is no key's default, in its text form.
 func sample(k key) (text string, want any) {
 	switch k.path {
+	case "allow":
+		return "short-retention, fewer-copies", []string{"short-retention", "fewer-copies"}
 	case "kafka.compression":
 		return "zstd", "zstd"
 	case "mask":

@@ -52,6 +52,9 @@ func (c *config) check() error {
 			return c.refuse(rule.path, fmt.Sprint(rule.value), rule.allowed)
 		}
 	}
+	if err := c.checkAllowed(); err != nil {
+		return err
+	}
 	for _, broker := range c.Kafka.Brokers {
 		if !legalAddress(broker) {
 			return c.refuse("kafka.brokers", broker, "host:port")

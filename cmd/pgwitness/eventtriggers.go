@@ -91,7 +91,7 @@ func (s *survey) readTriggers(ctx context.Context, conn *pgx.Conn) error {
 		       coalesce(current_setting('event_triggers', true) = 'off', false),
 		       (select bool_or(has_function_privilege('public', oid, 'EXECUTE')) from pg_proc
 		         where proname = 'pg_logical_emit_message' and pronamespace = 'pg_catalog'::regnamespace)`,
-		ownSchema, append(functionNames(), "set_actor"),
+		ownSchema, slices.Concat(functionNames(), followNames(), []string{"set_actor"}),
 	).Scan(&t.owner, &t.ours, &t.trusted, &t.others, &t.off, &t.forgeable)
 	if err != nil {
 		return err
@@ -100,8 +100,7 @@ func (s *survey) readTriggers(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	rows, err := conn.Query(ctx, `
-		select evtname::text, evtenabled = 'A', concat('on ', evtevent, ' when tag in (''' || array_to_string(evttags, ''', ''') || ''')',
-		         ' execute function ', n.nspname, '.', p.proname, '()')
+		select evtname::text, evtenabled = 'A', `+triggerDoes+`
 		  from pg_event_trigger e join pg_proc p on p.oid = evtfoid join pg_namespace n on n.oid = p.pronamespace
 		 where evtname = any ($1)`, triggerNames())
 	if err != nil {
@@ -138,6 +137,10 @@ func (t *triggerState) readFunctions(ctx context.Context, conn *pgx.Conn) error 
 	})
 	return err
 }
+
+// triggerDoes is an eventTrigger's text as the catalogue has it.
+const triggerDoes = `concat('on ', evtevent, ' when tag in (''' || array_to_string(evttags, ''', ''') || ''')',
+	' execute function ', n.nspname, '.', p.proname, '()')`
 
 // functionHead is a sqlFunction's head as the catalogue has it.
 const functionHead = `concat('language ', l.lanname, case provolatile when 'i' then ' immutable' when 's' then ' stable' else ' volatile' end,

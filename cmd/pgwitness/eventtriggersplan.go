@@ -32,7 +32,7 @@ func (p *plan) planTriggers(s *survey, w setupWish, schema *step) {
 	if len(missing) > 0 {
 		missing = append(s.takeOver(), missing...)
 	}
-	p.add(&step{
+	p.triggers = p.add(&step{
 		about: "Event triggers tell the trail of what sends no rows: tables that are rewritten, columns, types and names that\n" +
 			"change, tables that leave the publication, replica identities that weaken. They make no statement fail.",
 		subject:  "event triggers",
@@ -67,9 +67,11 @@ func (p *plan) dropTriggers(s *survey, cfg *config, slot *step) {
 				needs:    "superuser",
 				requires: slot,
 			})
+			p.dropFollow(s, cfg.Source.Publication, slot)
 		}
 		return
 	}
+	slot = p.dropFollow(s, cfg.Source.Publication, slot)
 	if existing := t.existing(); len(existing) > 0 {
 		if !t.forgeable {
 			p.note("PUBLIC may not call pg_logical_emit_message any more: grant it where an application writes messages")
@@ -104,23 +106,24 @@ func (p *plan) dropTriggers(s *survey, cfg *config, slot *step) {
 
 // triggers judges whether the trail is told of statements that send no rows.
 func (f *findings) triggers(s *survey, cfg *config) {
-	const about = "event triggers"
 	const setup = "pgwitness setup --apply  -- as superuser"
 	t := &s.triggers
 	if !t.trusted {
-		f.warn(about, "\\dn+ "+ownSchema+" and \\df+ "+ownSchema+".* show whose it is", "schema %s (owner %s) can be changed by others than superusers", ownSchema, displayPart(t.owner))
+		f.warn(aboutSchema, "\\dn+ "+ownSchema+" and \\df+ "+ownSchema+".* show whose it is", "schema %s (owner %s) can be changed by others than superusers", ownSchema, displayPart(t.owner))
+	} else if t.owner != "" {
+		f.ok(aboutSchema, "only its owner %s can change what is in schema %s", displayPart(t.owner), ownSchema)
 	}
 	if len(t.triggers) == 0 {
-		f.warn(about, setup, "none: rewritten tables, changed columns, types, publications and replica identities are not told")
+		f.warn(aboutTriggers, setup, "none: rewritten tables, changed columns, types, publications and replica identities are not told")
 		return
 	}
 	wrong := false
 	for _, e := range eventTriggers {
 		switch does := t.triggers[e.name]; {
 		case does == "":
-			f.warn(about, setup, "%s is missing: not all changes of definitions are told", e.name)
+			f.warn(aboutTriggers, setup, "%s is missing: not all changes of definitions are told", e.name)
 		case does == e.does && !t.enabled[e.name]:
-			f.warn(about, alwaysEnable(e.name)+";  -- as superuser", "%s is disabled, or not enabled always: not all changes of definitions are told", e.name)
+			f.warn(aboutTriggers, alwaysEnable(e.name)+";  -- as superuser", "%s is disabled, or not enabled always: not all changes of definitions are told", e.name)
 		default:
 			continue
 		}
@@ -128,13 +131,13 @@ func (f *findings) triggers(s *survey, cfg *config) {
 	}
 	switch {
 	case t.off:
-		f.warn(about, "alter database "+quoteIdent(s.database)+" reset event_triggers; alter system reset event_triggers; select pg_reload_conf();", "event_triggers is off: changes of definitions are not told")
+		f.warn(aboutTriggers, "alter database "+quoteIdent(s.database)+" reset event_triggers; alter system reset event_triggers; select pg_reload_conf();", "event_triggers is off: changes of definitions are not told")
 	case wrong:
 	case len(t.missing(cfg.Source.Publication)) == 0:
-		f.ok(about, "rewritten tables and changed definitions are told")
+		f.ok(aboutTriggers, "rewritten tables and changed definitions are told")
 	case !slices.Contains(t.publications, cfg.Source.Publication):
-		f.warn(about, setup, "they do not watch publication %s", displayPart(cfg.Source.Publication))
+		f.warn(aboutTriggers, setup, "they do not watch publication %s", displayPart(cfg.Source.Publication))
 	default:
-		f.warn(about, setup, "they are not those of this version of pgwitness")
+		f.warn(aboutTriggers, setup, "they are not those of this version of pgwitness")
 	}
 }

@@ -141,43 +141,43 @@ func TestCheckHold(t *testing.T) {
 		survey *survey
 		server *serverState
 		commit string
-		level  level
+		state  state
 		want   string
 	}{
-		{"all well", may(held(180000, "pgwitness_witness", streaming)), roomy, "on", levelOK, "every commit waits for the witness"},
-		{"level", may(held(180000, "pgwitness_witness", streaming)), roomy, "remote_write", levelOK, "no commit before its session was seen"},
-		{"not listed", may(held(180000, "a", streaming)), roomy, "on", levelWarning, "is not in synchronous_standby_names (a): no commit waits"},
-		{"not streaming", may(held(180000, "pgwitness_witness", func(h *holdState) { h.slot = &slot{kind: "physical"} })), roomy, "on", levelWrong, "every commit of the cluster waits"},
-		{"catching up", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.senders[0].state = "catchup" }))), roomy, "on", levelWrong, "every commit of the cluster waits"},
-		{"too few", may(held(180000, "FIRST 1 (pgwitness_witness, a)", streaming)), roomy, "on", levelWarning, "another standby answers"},
-		{"any", may(held(180000, "ANY 1 (pgwitness_witness, a)", streaming)), roomy, "on", levelWarning, "another standby answers"},
-		{"stranger", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.senders = append(h.senders, sender{99, "streaming", "sync"}) }))), roomy, "on", levelWrong, "pid 99 streams as pgwitness_witness"},
-		{"slot missing", may(held(180000, "pgwitness_witness", nil)), roomy, "on", levelWrong, "slot pgwitness_witness does not exist"},
-		{"slot lost", may(held(180000, "", func(h *holdState) { h.slot = &slot{kind: "physical", walStatus: "lost"} })), roomy, "on", levelWrong, "is lost"},
-		{"slot logical", may(held(180000, "", func(h *holdState) { h.slot = &slot{kind: "logical"} })), roomy, "on", levelWrong, "is a logical one"},
-		{"no walsender", may(held(180000, "", func(h *holdState) { h.slot = &slot{kind: "physical"} })), &serverState{maxSlots: 10, walsenders: 9, maxWalsenders: 10}, "on", levelWrong, "needs 2 walsenders more, and 1 of 10 are free"},
-		{"no slot", may(held(180000, "pgwitness_witness", nil)), &serverState{slots: 10, maxSlots: 10, maxWalsenders: 10}, "on", levelWrong, "no slot is left"},
-		{"nobody waits", may(held(180000, "pgwitness_witness", streaming)), roomy, "local", levelWrong, "synchronous_commit is local"},
-		{"this database", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.commits = []roleCommits{{"", true, "off"}} }))), roomy, "on", levelWarning, "is off in this database"},
-		{"unheld", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.commits = []roleCommits{{"app", false, "local"}, {"x", false, "on"}} }))), roomy, "on", levelNote, "local or off): app"},
-		{"unheld and silent", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.commits = []roleCommits{{"app", false, "local"}} }))), roomy, "on", levelWarning, "app is not held and may not call set_actor"},
-		{"may not give up", held(180000, "pgwitness_witness", streaming), roomy, "on", levelWarning, "may not change synchronous_standby_names"},
-		{"may not give up on 14", held(140000, "pgwitness_witness", streaming), roomy, "on", levelWarning, "only a superuser may change"},
+		{"all well", may(held(180000, "pgwitness_witness", streaming)), roomy, "on", stateOK, "every commit waits for the witness"},
+		{"level", may(held(180000, "pgwitness_witness", streaming)), roomy, "remote_write", stateOK, "no commit before its session was seen"},
+		{"not listed", may(held(180000, "a", streaming)), roomy, "on", stateWarning, "is not in synchronous_standby_names (a): no commit waits"},
+		{"not streaming", may(held(180000, "pgwitness_witness", func(h *holdState) { h.slot = &slot{kind: "physical"} })), roomy, "on", stateWrong, "every commit of the cluster waits"},
+		{"catching up", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.senders[0].state = "catchup" }))), roomy, "on", stateWrong, "every commit of the cluster waits"},
+		{"too few", may(held(180000, "FIRST 1 (pgwitness_witness, a)", streaming)), roomy, "on", stateWarning, "another standby answers"},
+		{"any", may(held(180000, "ANY 1 (pgwitness_witness, a)", streaming)), roomy, "on", stateWarning, "another standby answers"},
+		{"stranger", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.senders = append(h.senders, sender{99, "streaming", "sync"}) }))), roomy, "on", stateWrong, "pid 99 streams as pgwitness_witness"},
+		{"slot missing", may(held(180000, "pgwitness_witness", nil)), roomy, "on", stateWrong, "slot pgwitness_witness does not exist"},
+		{"slot lost", may(held(180000, "", func(h *holdState) { h.slot = &slot{kind: "physical", walStatus: "lost"} })), roomy, "on", stateWrong, "is lost"},
+		{"slot logical", may(held(180000, "", func(h *holdState) { h.slot = &slot{kind: "logical"} })), roomy, "on", stateWrong, "is a logical one"},
+		{"no walsender", may(held(180000, "", func(h *holdState) { h.slot = &slot{kind: "physical"} })), &serverState{maxSlots: 10, walsenders: 9, maxWalsenders: 10}, "on", stateWrong, "needs 2 walsenders more, and 1 of 10 are free"},
+		{"no slot", may(held(180000, "pgwitness_witness", nil)), &serverState{slots: 10, maxSlots: 10, maxWalsenders: 10}, "on", stateWrong, "no slot is left"},
+		{"nobody waits", may(held(180000, "pgwitness_witness", streaming)), roomy, "local", stateWrong, "synchronous_commit is local"},
+		{"this database", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.commits = []roleCommits{{"", true, "off"}} }))), roomy, "on", stateWarning, "is off in this database"},
+		{"unheld", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.commits = []roleCommits{{"app", false, "local"}, {"x", false, "on"}} }))), roomy, "on", stateNote, "local or off): app"},
+		{"unheld and silent", may(held(180000, "pgwitness_witness", listed(func(h *holdState) { h.commits = []roleCommits{{"app", false, "local"}} }))), roomy, "on", stateWarning, "app is not held and may not call set_actor"},
+		{"may not give up", held(180000, "pgwitness_witness", streaming), roomy, "on", stateWarning, "may not change synchronous_standby_names"},
+		{"may not give up on 14", held(140000, "pgwitness_witness", streaming), roomy, "on", stateWarning, "only a superuser may change"},
 	} {
 		var f findings
 		f.witness(tt.survey, defaultConfig(), tt.server)
 		f.standbys(tt.survey)
 		f.levels(tt.survey, tt.commit)
 		f.givingUp(tt.survey)
-		if !strings.Contains(f.texts(tt.level), tt.want) {
-			t.Errorf("%s: no %s: %s in\n%+v", tt.name, tt.level, tt.want, f)
+		if !strings.Contains(f.texts(tt.state), tt.want) {
+			t.Errorf("%s: no %s: %s in\n%+v", tt.name, tt.state, tt.want, f)
 		}
-		if wrong := f.count(levelWrong); (tt.level == levelWrong) != (wrong > 0) {
-			t.Errorf("%s: %d are wrong\n%s", tt.name, wrong, f.texts(levelWrong))
+		if wrong := f.count(stateWrong); (tt.state == stateWrong) != (wrong > 0) {
+			t.Errorf("%s: %d are wrong\n%s", tt.name, wrong, f.texts(stateWrong))
 		}
 		for _, one := range f {
-			if (one.Level == levelWrong || one.Level == levelWarning) && one.Mend == "" {
-				t.Errorf("%s: nothing mends: %s", tt.name, one.What)
+			if (one.State == stateWrong || one.State == stateWarning) && one.Mend == "" {
+				t.Errorf("%s: nothing mends: %s", tt.name, one.Message)
 			}
 		}
 	}
@@ -187,30 +187,30 @@ func TestCheckContexts(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*survey)
-		level  level
+		state  state
 		want   string
 	}{
-		{"callers", func(s *survey) { s.actor.callers = []string{"app", "Batch"} }, levelOK, `may be called by app, "Batch"`},
-		{"no callers", func(*survey) {}, levelNote, "no role has been given the right"},
-		{"missing", func(s *survey) { s.actor = actorState{} }, levelWarning, "set_actor: not there"},
-		{"changed", func(s *survey) { s.actor.functions["context jsonb"] = "x" }, levelWarning, "not that of this version"},
-		{"public", func(s *survey) { s.actor.public = true }, levelWarning, "PUBLIC may call it"},
-		{"owner", func(s *survey) { s.actor.owner, s.actor.trusted = "bob", false }, levelWarning, "bob, no superuser, could change it"},
-		{"unable", func(s *survey) { s.actor.owner, s.actor.able = "bob", false }, levelWarning, "it fails: its owner bob"},
-		{"safe", func(*survey) {}, levelOK, "nobody but superusers may write them"},
-		{"forgeable", func(s *survey) { s.triggers.forgeable = true }, levelWarning, "anybody can write messages into the trail"},
-		{"forgers", func(s *survey) { s.actor.forgers = []string{"queue"} }, levelWarning, "queue and its members may call pg_logical_emit_message"},
+		{"callers", func(s *survey) { s.actor.callers = []string{"app", "Batch"} }, stateOK, `may be called by app, "Batch"`},
+		{"no callers", func(*survey) {}, stateNote, "no role has been given the right"},
+		{"missing", func(s *survey) { s.actor = actorState{} }, stateWarning, "set-actor: not there"},
+		{"changed", func(s *survey) { s.actor.functions["context jsonb"] = "x" }, stateWarning, "not that of this version"},
+		{"public", func(s *survey) { s.actor.public = true }, stateWarning, "PUBLIC may call it"},
+		{"owner", func(s *survey) { s.actor.owner, s.actor.trusted = "bob", false }, stateWarning, "bob, no superuser, could change it"},
+		{"unable", func(s *survey) { s.actor.owner, s.actor.able = "bob", false }, stateWarning, "it fails: its owner bob"},
+		{"safe", func(*survey) {}, stateOK, "nobody but superusers may write them"},
+		{"forgeable", func(s *survey) { s.triggers.forgeable = true }, stateWarning, "anybody can write messages into the trail"},
+		{"forgers", func(s *survey) { s.actor.forgers = []string{"queue"} }, stateWarning, "queue and its members may call pg_logical_emit_message"},
 	} {
 		s := shop(180000)
 		tt.change(s)
 		var f findings
 		f.forgeries(s)
 		f.contexts(s)
-		if !strings.Contains(f.texts(tt.level), tt.want) {
-			t.Errorf("%s: no %s: %s in\n%+v", tt.name, tt.level, tt.want, f)
+		if !strings.Contains(f.texts(tt.state), tt.want) {
+			t.Errorf("%s: no %s: %s in\n%+v", tt.name, tt.state, tt.want, f)
 		}
-		if warnings := f.count(levelWarning); (tt.level == levelWarning) != (warnings == 1) {
-			t.Errorf("%s: %d warnings\n%s", tt.name, warnings, f.texts(levelWarning))
+		if warnings := f.count(stateWarning); (tt.state == stateWarning) != (warnings == 1) {
+			t.Errorf("%s: %d warnings\n%s", tt.name, warnings, f.texts(stateWarning))
 		}
 	}
 }

@@ -56,7 +56,7 @@ func startMonitor(ctx context.Context, cfg *config, who *attendance, seen *cover
 		return nil, fmt.Errorf("listen for metrics: %w: choose another address in run.listen", err)
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(m, &unwitnessed{cfg: cfg, log: log, bound: m.bound}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", m.health)

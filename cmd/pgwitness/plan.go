@@ -31,6 +31,7 @@ type problem struct {
 type plan struct {
 	steps    []*step
 	notes    []string  // what the reader should know: tables left out, and why
+	triggers *step     // that makes the event triggers
 	problems []problem // nothing is applied while there are any
 }
 

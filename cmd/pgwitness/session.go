@@ -16,6 +16,9 @@ import (
 // session connects the three parts and carries changes until a stop is asked for. Any error ends it; the next one is
 // the ordinary start.
 func (r *runner) session(ctx context.Context) error {
+	if err := r.cfg.weighCopies(ctx); err != nil {
+		return err
+	}
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 

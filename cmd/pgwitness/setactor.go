@@ -136,41 +136,40 @@ func (s *survey) takeOver() []string {
 
 // contexts judges what contexts are worth, and whether applications can give any.
 func (f *findings) contexts(s *survey) {
-	const about = "set_actor"
 	const setup = "pgwitness setup --apply  -- as superuser"
 	a := &s.actor
 	if len(a.functions) == 0 {
-		f.warn(about, setup, "not there: applications cannot say for whom they act")
+		f.warn(aboutSetActor, setup, "not there: applications cannot say for whom they act")
 		return
 	}
 	if len(a.missing()) > 1 { // more than the revocation
-		f.warn(about, setup, "not that of this version of pgwitness")
+		f.warn(aboutSetActor, setup, "not that of this version of pgwitness")
 	}
 	if a.public {
-		f.warn(about, setup, "PUBLIC may call it")
+		f.warn(aboutSetActor, setup, "PUBLIC may call it")
 	}
 	if !a.able {
-		f.warn(about, "give it to a superuser", "it fails: its owner %s may not call pg_logical_emit_message", displayPart(a.owner))
+		f.warn(aboutSetActor, "give it to a superuser", "it fails: its owner %s may not call pg_logical_emit_message", displayPart(a.owner))
 	} else if !a.trusted {
-		f.warn(about, "give it to a superuser", "its owner %s, no superuser, could change it: contexts read context-unverified", displayPart(a.owner))
+		f.warn(aboutSetActor, "give it to a superuser", "its owner %s, no superuser, could change it: contexts read context-unverified", displayPart(a.owner))
 	}
+	f.otherwise(aboutSetActor, "is there and can be believed")
 	if len(a.callers) == 0 {
-		f.note(about, "no role has been given the right to call it (pgwitness setup --context-roles)")
+		f.note(aboutContextRoles, "no role has been given the right to call set_actor (pgwitness setup --context-roles)")
 	} else {
-		f.ok(about, "may be called by %s", displayList(a.callers))
+		f.ok(aboutContextRoles, "set_actor may be called by %s", displayList(a.callers))
 	}
 }
 
 // forgeries judges who could write what set_actor and the event triggers write.
 func (f *findings) forgeries(s *survey) {
-	const about = "logical messages"
 	if s.triggers.forgeable {
-		f.warn(about, revokeMessages(s.version, "public")+";  -- as superuser", "PUBLIC may call pg_logical_emit_message: anybody can write messages into the trail, under any prefix; contexts read context-unverified")
+		f.warn(aboutMessages, revokeMessages(s.version, "public")+";  -- as superuser", "PUBLIC may call pg_logical_emit_message: anybody can write messages into the trail, under any prefix; contexts read context-unverified")
 	}
 	for _, role := range s.actor.forgers {
-		f.warn(about, revokeMessages(s.version, quoteIdent(role))+";  -- as superuser", "%s and its members may call pg_logical_emit_message, and write messages under any prefix; contexts read context-unverified", displayPart(role))
+		f.warn(aboutMessages.of(displayPart(role)), revokeMessages(s.version, quoteIdent(role))+";  -- as superuser", "%s and its members may call pg_logical_emit_message, and write messages under any prefix; contexts read context-unverified", displayPart(role))
 	}
 	if !s.triggers.forgeable && len(s.actor.forgers) == 0 {
-		f.ok(about, "nobody but superusers may write them")
+		f.ok(aboutMessages, "nobody but superusers may write them")
 	}
 }

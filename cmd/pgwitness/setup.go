@@ -36,6 +36,7 @@ type setupFlags struct {
 	contextRoles []string
 	hold         bool
 	unheldRoles  []string
+	follow       string
 	apply        bool
 	lockTimeout  time.Duration
 }
@@ -59,6 +60,8 @@ func newSetupCommand(cfg *config) *cobra.Command {
 	flags.StringVar(&f.role, "role", "pgwitness", "`name` of the role that pgwitness run connects as")
 	flags.StringVar(&f.passwordFile, "role-password-file", "", "`file` with the password of a role that is created")
 	flags.BoolVar(&f.failover, "failover", false, "make the slot a failover slot (PostgreSQL 17 and later)")
+	flags.StringVar(&f.follow, "follow", "", "take up tables that are made later, in these `schemas` or in all: --follow=public,billing")
+	flags.Lookup("follow").NoOptDefVal = allSchemas
 	rolesFlag(flags, &f.contextRoles, "context-roles", "let these `roles` say by set_actor for whom they act: app,batch")
 	flags.BoolVar(&f.hold, "hold", false, "let the commits of the cluster wait until pgwitness run --hold has seen whose they are")
 	rolesFlag(flags, &f.unheldRoles, "unheld-roles", "with --hold, `roles` whose commits do not wait: app,batch")
@@ -79,6 +82,13 @@ func (f setupFlags) wish(cfg *config) (setupWish, error) {
 	}
 	if len(f.unheldRoles) > 0 && !f.hold {
 		return w, usagef("--unheld-roles is for setup --hold")
+	}
+	if f.follow != "" {
+		schemas, err := followedSchemas(f.follow)
+		if err != nil {
+			return w, usagef("--follow: %w", err)
+		}
+		w.follow = &schemas
 	}
 	if f.lockTimeout < time.Millisecond {
 		return w, usagef("--lock-timeout: %q is not allowed; allowed: 1ms or more", f.lockTimeout)
@@ -102,6 +112,26 @@ func (f setupFlags) wish(cfg *config) (setupWish, error) {
 		}
 	}
 	return w, nil
+}
+
+// allSchemas is the flag's value where it has none.
+const allSchemas = "*"
+
+// followedSchemas are names as they are in the catalogue; none stands for all schemas.
+func followedSchemas(text string) ([]string, error) {
+	if text == allSchemas {
+		return []string{}, nil
+	}
+	schemas := splitList(text)
+	for _, name := range schemas {
+		if !legalName(name) || strings.HasPrefix(name, "pg_") || name == ownSchema || name == "information_schema" {
+			return nil, fmt.Errorf("%q has no tables to witness", name)
+		}
+	}
+	if len(schemas) == 0 {
+		return nil, fmt.Errorf("%q names no schema", text)
+	}
+	return schemas, nil
 }
 
 // rolesFlag defines a flag that takes names of roles, as they are in the catalogue.

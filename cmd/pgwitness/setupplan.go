@@ -15,7 +15,8 @@ type setupWish struct {
 	patterns          []tablePattern
 	contextRoles      []string // may call set_actor
 	hold              bool
-	unheldRoles       []string // never wait
+	unheldRoles       []string  // never wait
+	follow            *[]string // take up new tables of these schemas, none for all; nil: leave that as it is
 }
 
 // roles are those that have to be there.
@@ -36,6 +37,7 @@ func planSetup(s *survey, w setupWish) (*plan, error) {
 	p.refuseRoles(s, w)
 	schema := p.planSchema(s)
 	p.planTriggers(s, w, schema)
+	p.planFollow(s, w)
 	p.planActor(s, w, schema)
 	p.planSlot(s, w, publication)
 	if w.hold {

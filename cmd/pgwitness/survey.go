@@ -27,6 +27,8 @@ type survey struct {
 	triggers    triggerState
 	actor       actorState
 	hold        holdState
+	follow      followState
+	schemas     map[string]bool
 	named       map[string]bool // roles that were asked for, if they exist
 }
 
@@ -50,6 +52,7 @@ type table struct {
 	owned           bool   // by the session's role, or a role that it is a member of
 	primaryKey      bool
 	identityIndex   bool
+	extension       bool     // it belongs to one
 	stored, virtual []string // its generated columns, by kind
 
 	listed            bool // in the publication, by name
@@ -101,6 +104,8 @@ func takeSurvey(ctx context.Context, conn *pgx.Conn, cfg *config, role string, n
 		{"tables", func() error { return s.readTables(ctx, conn, cfg.Source.Publication) }},
 		{"slot", func() error { return s.readSlot(ctx, conn, cfg.Source.Slot) }},
 		{"event triggers", func() error { return s.readTriggers(ctx, conn) }},
+		{"schemas", func() error { return s.readSchemas(ctx, conn) }},
+		{"event trigger for new tables", func() error { return s.readFollow(ctx, conn) }},
 		{"set_actor", func() error { return s.readActor(ctx, conn) }},
 		{"hold settings", func() error { return s.readHold(ctx, conn, cfg.Source.Slot) }},
 	} {
@@ -127,6 +132,17 @@ func (s *survey) readNamed(ctx context.Context, conn *pgx.Conn, named []string) 
 	}
 	var name string
 	_, err = pgx.ForEachRow(rows, []any{&name}, func() error { s.named[name] = true; return nil })
+	return err
+}
+
+func (s *survey) readSchemas(ctx context.Context, conn *pgx.Conn) error {
+	s.schemas = map[string]bool{}
+	rows, err := conn.Query(ctx, "select nspname::text from pg_namespace")
+	if err != nil {
+		return err
+	}
+	var name string
+	_, err = pgx.ForEachRow(rows, []any{&name}, func() error { s.schemas[name] = true; return nil })
 	return err
 }
 
@@ -203,6 +219,7 @@ func (s *survey) readTables(ctx context.Context, conn *pgx.Conn, publication str
 		       pg_has_role(c.relowner, 'USAGE'),
 		       exists (select from pg_index where indrelid = c.oid and indisprimary),
 		       exists (select from pg_index where indrelid = c.oid and indisreplident),
+		       exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'),
 		       array(select attname::text from pg_attribute where attrelid = c.oid and attgenerated = 's' and not attisdropped order by attnum),
 		       array(select attname::text from pg_attribute where attrelid = c.oid and attgenerated = 'v' and not attisdropped order by attnum),
 		       r.prrelid is not null, coalesce(to_jsonb(r)->>'prqual' is not null, false),
@@ -223,7 +240,7 @@ func (s *survey) readTables(ctx context.Context, conn *pgx.Conn, publication str
 	s.tables, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*table, error) {
 		var t table
 		return &t, row.Scan(&t.oid, &t.parent, &t.schema, &t.name, &t.kind, &t.persistence, &t.identity, &t.owned,
-			&t.primaryKey, &t.identityIndex, &t.stored, &t.virtual, &t.listed, &t.filtered, &t.columns,
+			&t.primaryKey, &t.identityIndex, &t.extension, &t.stored, &t.virtual, &t.listed, &t.filtered, &t.columns,
 			&t.publishedElsewhere)
 	})
 	s.link()

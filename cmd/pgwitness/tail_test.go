@@ -22,7 +22,7 @@ func TestTailLines(t *testing.T) {
 		name   string
 		width  int
 		colour bool
-	}{{"uncut", 0, false}, {"100", 100, false}, {"60", 60, false}, {"colour", 120, true}} {
+	}{{"uncut", 0, false}, {"100", 100, false}, {"60", 60, false}, {"20", 20, false}, {"colour", 120, true}} {
 		var b strings.Builder
 		for record := range bytes.Lines(records) {
 			l, ok := renderRecord(bytes.TrimSuffix(record, []byte("\n")), time.Date(2026, 11, 22, 19, 34, 32, 248e6, time.UTC))

@@ -43,6 +43,9 @@ func (l line) fit(columns int) line {
 	if columns == 0 {
 		return l
 	}
+	if columns < narrow {
+		l = l.withoutDate()
+	}
 	if l.columns() > columns {
 		short := line{}
 		for _, p := range l.parts {
@@ -62,6 +65,17 @@ func (l line) fit(columns int) line {
 		left -= n
 	}
 	return l
+}
+
+// narrow is a terminal that has better things to show than the date.
+const narrow = 60
+
+// withoutDate leaves the time of day of a line that begins with a moment, 2026-11-22T19:34:32.248Z.
+func (l line) withoutDate() line {
+	if len(l.parts) == 0 || l.parts[0].style != dim || len(l.parts[0].text) != len("2026-11-22T19:34:32.248Z") {
+		return l
+	}
+	return line{append([]linePart{{dim, l.parts[0].text[11:19]}}, l.parts[1:]...)}
 }
 
 func (l line) columns() int {

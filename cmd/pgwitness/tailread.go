@@ -29,8 +29,9 @@ type follower struct {
 	cluster  *cluster
 	cfg      *config
 	notes    io.Writer
-	backlog  bool // begin at the oldest record
-	untilEnd bool // stop at the ends that were found at the start
+	backlog  bool      // begin at the oldest record
+	untilEnd bool      // stop at the ends that were found at the start
+	since    time.Time // with backlog: begin at the first record of that time; zero: at the oldest
 
 	partitions []*tailPartition
 	known      map[partitionID]*tailPartition
@@ -42,6 +43,9 @@ type follower struct {
 func (f *follower) run(ctx context.Context, show func(tailRecord) error) error {
 	f.known = map[partitionID]*tailPartition{}
 	if err := f.lookForTopics(ctx, f.backlog); err != nil {
+		return err
+	}
+	if err := f.skipToTime(ctx); err != nil {
 		return err
 	}
 	if len(f.partitions) == 0 && !f.untilEnd {
@@ -62,6 +66,39 @@ func (f *follower) run(ctx context.Context, show func(tailRecord) error) error {
 			return err
 		}
 	}
+}
+
+// skipToTime moves each partition to its first record of the time or later, which the brokers know by their index.
+func (f *follower) skipToTime(ctx context.Context) error {
+	if f.since.IsZero() || len(f.partitions) == 0 {
+		return nil
+	}
+	request := map[string][]kafka.OffsetRequest{}
+	for _, p := range f.partitions {
+		request[p.id.topic] = append(request[p.id.topic], kafka.TimeOffsetOf(p.id.id, f.since))
+	}
+	answer, err := f.cluster.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: request})
+	if err != nil {
+		return fmt.Errorf("list offsets of %s: %w", f.since.Format(time.RFC3339), brokerReason(err))
+	}
+	for topic, partitions := range answer.Topics {
+		for _, found := range partitions {
+			p := f.known[partitionID{topic, found.Partition}]
+			if found.Error != nil {
+				return fmt.Errorf("list offsets of %s/%d: %w", topic, found.Partition, found.Error)
+			}
+			if p == nil {
+				continue
+			}
+			p.next = p.end // nothing is as young as that
+			for offset := range found.Offsets {
+				if offset >= 0 {
+					p.next = max(min(offset, p.end), 0)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // endure waits after an error that may pass, and says so once.

@@ -127,10 +127,7 @@ func (l *line) addColumns(r shownRecord, key []field) {
 	case "update":
 		before, after := r.image(r.Before), r.image(r.After)
 		for _, name := range r.Changed {
-			l.add(plain, "  "+displayPart(name)+" ")
-			l.add(red, valueOf(before, name))
-			l.add(dim, " → ")
-			l.add(green, valueOf(after, name))
+			l.addDifference(displayPart(name), valueOf(before, name), valueOf(after, name))
 		}
 	case "insert":
 		l.addRow(r.image(r.After), key, green)
