@@ -163,6 +163,9 @@ func open(ctx context.Context, cfg Config, cat *catalogue, log hclog.Logger) (*S
 // PID is the process of the server that serves the slot.
 func (s *Source) PID() int { return int(s.pid) }
 
+// Received is the newest position that has been read. Any goroutine may ask.
+func (s *Source) Received() pglogrepl.LSN { return pglogrepl.LSN(s.link.received.Load()) }
+
 // Origin names where the messages come from.
 func (s *Source) Origin() decode.Source { return s.origin }
 

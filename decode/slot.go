@@ -110,7 +110,7 @@ func (d *Decoder) encode(ctx context.Context, op int, s *slot) error {
 	w := &d.row
 	r := w.relation
 	d.start(s)
-	s.record.Target, s.record.Root, s.record.Columns = r.target, r.root, r.keyNames
+	s.record.Op, s.record.Target, s.record.Root, s.record.Columns = OpInsert+Op(op), r.target, r.root, r.keyNames
 	s.value = append(s.value, r.heads[op]...)
 	at := &s.layout
 	at.every = r.every

@@ -25,7 +25,7 @@ func (d *Decoder) truncate(c *cursor, emit func(*Record) error) error {
 		d.tx.ordinal++
 		s := d.spare(len(r.heads[opTruncate]))
 		d.start(s)
-		s.record.Target, s.record.Root, s.record.Columns = r.target, r.root, r.keyNames
+		s.record.Op, s.record.Target, s.record.Root, s.record.Columns = OpTruncate, r.target, r.root, r.keyNames
 		s.record.Everywhere = true
 		s.value = append(append(s.value, r.heads[opTruncate]...), `null,"truncate":{"cascade":`...)
 		s.value = strconv.AppendBool(s.value, flags&1 != 0)

@@ -97,6 +97,7 @@ type runner struct {
 	monitor *monitor
 	who     *attendance
 	seen    *coverage
+	meter   *meter
 
 	former int // the server process of the last session at the slot, 0 before the first
 	pauses pauses
@@ -104,10 +105,11 @@ type runner struct {
 
 // run captures until it is told to stop.
 func run(ctx context.Context, cfg *config, what order, log hclog.Logger) error {
-	r := &runner{cfg: cfg, what: what, log: log, who: &attendance{cfg: cfg, what: what, log: log}, seen: newCoverage()}
+	r := &runner{cfg: cfg, what: what, log: log, seen: newCoverage(), meter: newMeter()}
+	r.who = &attendance{cfg: cfg, what: what, log: log, meter: r.meter}
 	defer r.who.close(ctx)
 	var err error
-	if r.monitor, err = startMonitor(ctx, cfg, r.who, r.seen, log); err != nil {
+	if r.monitor, err = startMonitor(ctx, r); err != nil {
 		return err
 	}
 	defer r.monitor.close()

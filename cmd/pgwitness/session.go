@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 
@@ -28,6 +29,9 @@ func (r *runner) session(ctx context.Context) error {
 	again := r.former != 0
 	r.former = slot.PID()
 	r.monitor.sessions.Add(1)
+	began := time.Now()
+	r.monitor.present.Store(&present{slot: slot, began: began})
+	defer r.monitor.present.Store(nil)
 	err = r.who.join(reading, slot, stop)
 	var kafka *publish.Sink
 	if err == nil {
@@ -41,8 +45,7 @@ func (r *runner) session(ctx context.Context) error {
 		end := slot.Close(context.WithoutCancel(ctx))
 		return cmp.Or(err, end)
 	}
-	r.monitor.sink.Store(kafka)
-	defer r.monitor.sink.Store(nil)
+	r.monitor.present.Store(&present{slot: slot, sink: kafka, began: began})
 	var watch *observer
 	if err = prepare(reading, slot, kafka); err == nil {
 		watch, err = startObserver(reading, slot, kafka, r.who.keeper, r.seen, r.log)
@@ -65,7 +68,7 @@ func reasonOf(reading context.Context, err error) error {
 func (r *runner) openSink(ctx context.Context, slot *capture.Source, again bool, fail context.CancelCauseFunc) (*publish.Sink, error) {
 	to := r.cfg.publish()
 	to.Source, to.Start = slot.Origin(), slot.Start()
-	to.Held, to.Durable, to.Failed = slot.Held, slot.Confirm, fail
+	to.Held, to.Durable, to.Failed, to.Meter = slot.Held, slot.Confirm, fail, r.meter
 	to.AcceptGap, to.Patient = r.what.acceptGap, r.what.wait || again
 	return publish.Open(ctx, to, r.log)
 }
