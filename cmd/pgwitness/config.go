@@ -73,6 +73,8 @@ type topicsConfig struct {
 type runConfig struct {
 	Drain  time.Duration `yaml:"drain"`
 	Listen string        `yaml:"listen"` // host:port, empty for nowhere
+
+	ReadyLag time.Duration `yaml:"ready_lag"` // 0: however far behind
 }
 
 type holdConfig struct {

@@ -19,7 +19,7 @@ import (
 	"pgwitness/publish"
 )
 
-// A monitor answers GET /metrics (Prometheus), /healthz and /readyz. It only looks: nothing can be changed through it.
+// A monitor answers GET /metrics (Prometheus), /healthz, /readyz and /status. It only looks: nothing can be changed through it.
 type monitor struct {
 	cfg     *config
 	log     hclog.Logger
@@ -27,6 +27,8 @@ type monitor struct {
 	seen    *coverage
 	meter   *meter
 	lookout *lookout
+	reach   reach
+	started time.Time
 
 	present  atomic.Pointer[present] // nil between two sessions
 	sessions atomic.Uint64           // begun
@@ -47,7 +49,7 @@ type present struct {
 
 // startMonitor listens at run.listen, until close. Without an address it only remembers the session.
 func startMonitor(ctx context.Context, r *runner) (*monitor, error) {
-	m := &monitor{cfg: r.cfg, log: r.log, who: r.who, seen: r.seen, meter: r.meter, lookout: &lookout{cfg: r.cfg, log: r.log}}
+	m := &monitor{cfg: r.cfg, log: r.log, who: r.who, seen: r.seen, meter: r.meter, lookout: &lookout{cfg: r.cfg, log: r.log}, started: time.Now()}
 	ctx, m.cancel = context.WithCancel(ctx)
 	m.bound = func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, slotInterval) }
 	if m.cfg.Run.Listen == "" {
@@ -89,6 +91,8 @@ func (m *monitor) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", m.ready)
+	mux.HandleFunc("GET /status", m.status)
 	return mux
 }
 
