@@ -141,7 +141,7 @@ func open(ctx context.Context, cfg Config, cat *catalogue, log hclog.Logger) (*S
 		stream.conn.Close()
 		return nil, err
 	}
-	log.Info("replication started", "slot", cfg.Slot, "database", facts.Database, "confirmed", start,
+	log.Info("replication started", "slot", cfg.Slot, "database", facts.Database, "confirmed", start.String(),
 		"server", facts.Version, "timeline", stream.timeline, "wal_sender_timeout", stream.timeout)
 
 	l := &link{conn: stream.conn, wake: make(chan struct{}, 1), failed: cfg.Failed}

@@ -77,6 +77,19 @@ func (m *meter) Oversize(topic string) {
 	m.topic(topic).oversize++
 }
 
+// records is how many have been delivered.
+func (m *meter) records() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	total := uint64(0)
+	for _, t := range m.topics {
+		for _, n := range t.ops {
+			total += n.Records
+		}
+	}
+	return total
+}
+
 // waited is witness.Config.Waited.
 func (m *meter) waited(level witness.Level, wait time.Duration, commits int) {
 	m.mu.Lock()

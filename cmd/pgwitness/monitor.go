@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -55,11 +56,19 @@ func startMonitor(ctx context.Context, r *runner) (*monitor, error) {
 	if m.cfg.Run.Listen == "" {
 		return m, nil
 	}
+	secure, err := m.cfg.listenTLS(m.log)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", loopback(m.cfg.Run.Listen))
 	if err != nil {
 		return nil, fmt.Errorf("listen for metrics: %w: choose another address in run.listen", err)
 	}
-	m.server = &http.Server{Handler: m.routes(), ReadHeaderTimeout: 5 * time.Second}
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
+	}
+	m.server = &http.Server{Handler: m.routes(), ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog: m.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})}
 	m.served = make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
@@ -73,7 +82,7 @@ func startMonitor(ctx context.Context, r *runner) (*monitor, error) {
 		}
 		<-watched
 	}()
-	m.log.Info("metrics", "address", listener.Addr().String())
+	m.log.Info("metrics", "address", listener.Addr().String(), "tls", secure != nil)
 	return m, nil
 }
 

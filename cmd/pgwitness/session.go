@@ -46,6 +46,11 @@ func (r *runner) session(ctx context.Context) error {
 		return cmp.Or(err, end)
 	}
 	r.monitor.present.Store(&present{slot: slot, sink: kafka, began: began})
+	worked := r.watchBacklog(reading, slot, kafka)
+	defer func() {
+		stop(nil)
+		<-worked
+	}()
 	var watch *observer
 	if err = prepare(reading, slot, kafka); err == nil {
 		watch, err = startObserver(reading, slot, kafka, r.who.keeper, r.seen, r.log)
@@ -131,7 +136,7 @@ func (r *runner) finish(ctx context.Context, slot *capture.Source, kafka *publis
 		r.log.Warn("the server has not taken the last confirmation in time", "error", end)
 	}
 	if err == nil {
-		r.log.Info("stopped", "confirmed", kafka.Confirmed())
+		r.log.Info("stopped", "confirmed", kafka.Confirmed().String())
 	}
 	return err
 }

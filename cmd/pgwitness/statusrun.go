@@ -48,10 +48,18 @@ func (st *trailStatus) askRun(ctx context.Context, cfg *config, base string) err
 		if cfg.Run.Listen == "" {
 			return nil
 		}
-		base = "http://" + loopback(cfg.Run.Listen)
+		scheme := "http://"
+		if cfg.Run.TLS.CertFile != "" {
+			scheme = "https://"
+		}
+		base = scheme + loopback(cfg.Run.Listen)
 	}
-	var err error
-	if st.Run, err = readRun(ctx, &http.Client{Transport: &http.Transport{}}, base); err != nil {
+	client, err := cfg.runClient()
+	if err == nil {
+		st.Run, err = readRun(ctx, client, base)
+		client.CloseIdleConnections()
+	}
+	if err != nil {
 		err = fmt.Errorf("ask the run at %s: %w", base, err)
 		st.RunError = oneLine(err.Error())
 	}
