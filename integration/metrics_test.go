@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"pgwitness/integration/product"
+	"pgwitness/integration/servers"
 )
 
 var listening = regexp.MustCompile(`metrics: address=(\S+)`)
@@ -121,4 +123,38 @@ func TestMetricsAreDocumented(t *testing.T) {
 			t.Errorf("%s is not in docs/metrics.md", name)
 		}
 	}
+}
+
+// TestHoldMetrics: under hold the histograms have every commit at both levels, and the changes are counted as held.
+func TestHoldMetrics(t *testing.T) {
+	t.Parallel()
+	tr, run := heldOn(t, servers.StartPostgres(t, 18), servers.SharedKafka(t), "--listen", "127.0.0.1:0")
+	before := metricsOf(t, run)
+	tr.Exec(t, "create table h (id int primary key)") // not published
+	const commits = 20
+	for i := range commits {
+		tr.Exec(t, fmt.Sprintf("insert into h values (%d)", i))
+	}
+	tr.awaitConfirmed(t, time.Minute)
+	values := metricsOf(t, run)
+	_, text := ask(t, run, "/metrics")
+	for _, level := range []string{"known", "durable"} {
+		found := regexp.MustCompile(`(?m)^pgwitness_hold_wait_seconds_count\{level="` + level + `"\} (\d+)$`).FindStringSubmatch(text)
+		if found == nil {
+			t.Fatalf("no histogram of level %s", level)
+		}
+		if n, err := strconv.Atoi(found[1]); err != nil || n < commits {
+			t.Errorf("%s: %d commits are counted of %d, %v", level, n, commits, err)
+		}
+	}
+	if values["hold_in_force"] != 1 || values["lookups_total"] < before["lookups_total"]+1 || values["hold_wait_seconds_sum"] <= 0 ||
+		values["hold_wait_seconds_sum"] > 60*values["hold_wait_seconds_count"] {
+		t.Errorf("before %v\nnow %v", before, values)
+	}
+	if code, text := ask(t, run, "/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz: %d %s", code, text)
+	}
+	r := tr.command(t, tr.URLAs(tr.slot, rolePassword), "status", "--url", "http://"+addressOf(t, run))
+	expectEnd(t, r, 0, "hold in force, the witness is ")
+	expectEnd(t, run.Stop(t, 10*time.Second), 0) // which gives hold up
 }

@@ -53,12 +53,9 @@ func startMonitor(ctx context.Context, r *runner) (*monitor, error) {
 	m := &monitor{cfg: r.cfg, log: r.log, who: r.who, seen: r.seen, meter: r.meter, lookout: &lookout{cfg: r.cfg, log: r.log}, started: time.Now()}
 	ctx, m.cancel = context.WithCancel(ctx)
 	m.bound = func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, slotInterval) }
-	if m.cfg.Run.Listen == "" {
-		return m, nil
-	}
 	secure, err := m.cfg.listenTLS(m.log)
-	if err != nil {
-		return nil, err
+	if err != nil || m.cfg.Run.Listen == "" {
+		return m, err
 	}
 	listener, err := net.Listen("tcp", loopback(m.cfg.Run.Listen))
 	if err != nil {

@@ -29,9 +29,10 @@ func (m *monitor) unready(ctx context.Context) []string {
 	}
 	if limit := m.cfg.Run.ReadyLag; limit > 0 {
 		m.lookout.look(ctx)
-		stages := m.stages(time.Now())
-		if last := stages[len(stages)-1]; last.known && last.late > limit {
-			reasons = append(reasons, fmt.Sprintf("the trail is %s behind; run.ready_lag is %s", last.late.Round(time.Second), limit))
+		for _, s := range m.stages(time.Now()) {
+			if s.name == "confirmed" && s.known && s.late > limit {
+				reasons = append(reasons, fmt.Sprintf("the trail is %s behind; run.ready_lag is %s", s.late.Round(time.Second), limit))
+			}
 		}
 	}
 	return reasons
