@@ -141,7 +141,7 @@ func open(ctx context.Context, cfg Config, cat *catalogue, log hclog.Logger) (*S
 		stream.conn.Close()
 		return nil, err
 	}
-	log.Info("replication started", "slot", cfg.Slot, "database", facts.Database, "confirmed", start,
+	log.Info("replication started", "slot", cfg.Slot, "database", facts.Database, "confirmed", start.String(),
 		"server", facts.Version, "timeline", stream.timeline, "wal_sender_timeout", stream.timeout)
 
 	l := &link{conn: stream.conn, wake: make(chan struct{}, 1), failed: cfg.Failed}
@@ -162,6 +162,9 @@ func open(ctx context.Context, cfg Config, cat *catalogue, log hclog.Logger) (*S
 
 // PID is the process of the server that serves the slot.
 func (s *Source) PID() int { return int(s.pid) }
+
+// Received is the newest position that has been read. Any goroutine may ask.
+func (s *Source) Received() pglogrepl.LSN { return pglogrepl.LSN(s.link.received.Load()) }
 
 // Origin names where the messages come from.
 func (s *Source) Origin() decode.Source { return s.origin }

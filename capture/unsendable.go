@@ -77,7 +77,7 @@ func Skip(ctx context.Context, cfg Config, commit pglogrepl.LSN, log hclog.Logge
 		_, err := conn.Exec(ctx, "select pg_catalog.pg_replication_slot_advance($1, $2::text::pg_catalog.pg_lsn)",
 			cfg.Slot, (commit + 1).String()) // reads the WAL up to there, which takes its time
 		if err == nil {
-			log.Warn("moved the slot past a transaction that the server cannot send", "slot", cfg.Slot, "commit", commit)
+			log.Warn("moved the slot past a transaction that the server cannot send", "slot", cfg.Slot, "commit", commit.String())
 			return nil
 		}
 		pg, ok := errors.AsType[*pgconn.PgError](err)

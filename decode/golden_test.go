@@ -18,6 +18,9 @@ func TestGolden(t *testing.T) {
 	d := decode.NewDecoder(origin, readCatalogue(t, "catalogue-18"))
 	var got []byte
 	for _, r := range decodeAll(t, d, readStream(t, "stream-18")) {
+		if head := `","op":"` + r.Op.String() + `"`; r.Op != decode.OpControl && !bytes.Contains(r.Value[:120], []byte(head)) {
+			t.Errorf("%s is a record of %s", r.Value, r.Op)
+		}
 		if r.Target.Table == "audit_log" || r.Target.Table == "wide" {
 			continue
 		}

@@ -52,7 +52,7 @@ func (d *Decoder) message(ctx context.Context, c *cursor, emit func(*Record) err
 	}
 	s := d.spare(len(prefix) + len(content))
 	d.start(s)
-	s.record.Target = Messages
+	s.record.Op, s.record.Target = OpMessage, Messages
 	s.appendMessage(prefix, true, content)
 	d.finish(s)
 	return 0, d.hold(s, emit)
@@ -77,11 +77,11 @@ func (d *Decoder) loose(lsn pglogrepl.LSN, prefix string, content []byte, emit f
 	}
 	s := d.spare(len(prefix) + len(content))
 	id := d.idAt(lsn)
-	s.record = Record{ID: id, Target: Messages, Evidence: unasked.Evidence}
+	s.record = Record{ID: id, Op: OpMessage, Target: Messages, Evidence: unasked.Evidence}
 	s.newKey, s.layout = s.newKey[:0], layout{}
 	s.value = append(appendHead(s.value[:0], id), '0')
 	if forged {
-		s.record.Target = Control
+		s.record.Op, s.record.Target = OpControl, Control
 		s.value = appendUnverified(append(s.value, `",`...), prefix, false, content)
 	} else {
 		s.appendMessage(prefix, false, content)

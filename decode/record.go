@@ -56,6 +56,7 @@ type Record struct {
 	ID     ID
 	XID    uint64  // 0 for a non-transactional message
 	Time   int64   // commit time, microseconds since 1970-01-01 UTC; the message's read time is never used
+	Op     Op      // what it tells of
 	Target *Target // the table's, the leaf's where it is partitioned
 	Root   *Target // of the partitioned table at the top, nil when the table is no partition
 	Key    []byte  // the row's key as a JSON object, nil without one

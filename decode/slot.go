@@ -110,7 +110,8 @@ func (d *Decoder) encode(ctx context.Context, op int, s *slot) error {
 	w := &d.row
 	r := w.relation
 	d.start(s)
-	s.record.Target, s.record.Root, s.record.Columns, s.record.Masking = r.target, r.root, r.keyNames, r.masking
+	s.record.Op, s.record.Target, s.record.Root = OpInsert+Op(op), r.target, r.root
+	s.record.Columns, s.record.Masking = r.keyNames, r.masking
 	s.value = append(s.value, r.heads[op]...)
 	at := &s.layout
 	at.every = r.every

@@ -25,7 +25,8 @@ func (d *Decoder) truncate(c *cursor, emit func(*Record) error) error {
 		d.tx.ordinal++
 		s := d.spare(len(r.heads[opTruncate]))
 		d.start(s)
-		s.record.Target, s.record.Root, s.record.Columns, s.record.Masking = r.target, r.root, r.keyNames, r.masking
+		s.record.Op, s.record.Target, s.record.Root = OpTruncate, r.target, r.root
+		s.record.Columns, s.record.Masking = r.keyNames, r.masking
 		s.record.Everywhere = true
 		s.value = append(append(s.value, r.heads[opTruncate]...), `null,"truncate":{"cascade":`...)
 		s.value = strconv.AppendBool(s.value, flags&1 != 0)

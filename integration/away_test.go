@@ -4,8 +4,6 @@ package integration
 
 import (
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"pgwitness/integration/product"
 	"pgwitness/integration/proxy"
 	"pgwitness/integration/servers"
 )
@@ -75,76 +72,6 @@ func TestKafkaAway(t *testing.T) {
 		t.Errorf("SIGTERM: exit code %d\n%s", r.Code, r.Stderr)
 	}
 	tr.judge(t)
-}
-
-var listening = regexp.MustCompile(`metrics: address=(\S+)`)
-
-// metricsOf reads the metrics of a run with --listen, without the first part of their names.
-func metricsOf(t *testing.T, run *product.Process) map[string]float64 {
-	t.Helper()
-	address := listening.FindStringSubmatch(run.Stderr())
-	if address == nil {
-		t.Fatalf("it does not say where the metrics are:\n%s", run.Stderr())
-	}
-	client := &http.Client{Timeout: time.Minute}
-	health, err := client.Get("http://" + address[1] + "/healthz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	health.Body.Close()
-	if health.StatusCode != http.StatusOK {
-		t.Errorf("/healthz: %s", health.Status)
-	}
-	res, err := client.Get("http://" + address[1] + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("/metrics: %s %v", res.Status, err)
-	}
-	values := make(map[string]float64)
-	for line := range strings.Lines(string(text)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if name, ours := strings.CutPrefix(name, "pgwitness_"); ours {
-			name, _, _ = strings.Cut(name, "{") // the last of several evidences
-			if values[name], err = strconv.ParseFloat(value, 64); err != nil {
-				t.Errorf("%q: %v", line, err)
-			}
-		}
-	}
-	return values
-}
-
-// TestMetricsAreDocumented: docs/metrics.md names the metrics that there are, and no others.
-func TestMetricsAreDocumented(t *testing.T) {
-	tr := newTrail(t, 18)
-	tr.Exec(t, "create table t (id int primary key, v text)")
-	tr.setup(t, "public.*")
-	run := tr.run(t, "--listen", "127.0.0.1:0")
-	tr.Exec(t, "insert into t values (1, repeat('x', 9000000))") // more than a topic takes
-	tr.awaitConfirmed(t, time.Minute)
-	values := metricsOf(t, run)
-	if values["oversize_records_total"] != 1 || values["records_total"] < 1 {
-		t.Errorf("%v", values)
-	}
-	text, err := os.ReadFile("../docs/metrics.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	documented := make(map[string]bool)
-	for _, name := range regexp.MustCompile("`pgwitness_([a-z_]+)`").FindAllStringSubmatch(string(text), -1) {
-		documented[name[1]] = true
-		if _, ok := values[name[1]]; !ok {
-			t.Errorf("there is no metric %s", name[1])
-		}
-	}
-	for name := range values {
-		if !documented[name] {
-			t.Errorf("%s is not in docs/metrics.md", name)
-		}
-	}
 }
 
 // memoryOf reads a line of /proc/PID/status, in bytes.

@@ -47,7 +47,7 @@ var rules = map[string]struct {
 // testOnly is never part of the product's binary.
 var testOnly = []string{
 	"github.com/twmb/franz-go", "github.com/testcontainers", "github.com/fergusstrange/embedded-postgres",
-	"github.com/moby", "github.com/santhosh-tekuri", module + "/integration",
+	"github.com/moby", "github.com/santhosh-tekuri", "github.com/prometheus/prometheus", module + "/integration",
 }
 
 type listed struct {

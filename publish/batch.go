@@ -14,6 +14,7 @@ type batch struct {
 	first    int64 // the first record's time in milliseconds
 	newest   int64 // the newest record's time in milliseconds
 	from, to uint64
+	tally    Tally
 	sequence int32  // of the first record, set when sealed
 	sealed   []byte // length prefix, header, records (compressed): what goes on the wire
 }
@@ -112,7 +113,7 @@ func (b *batch) size() int { return len(b.records) }
 
 // reset empties the batch for reuse; buffers that a single large record grew are given back.
 func (b *batch) reset() {
-	*b = batch{records: keep(b.records), sealed: keep(b.sealed)}
+	*b = batch{records: keep(b.records), sealed: keep(b.sealed), tally: Tally{Moments: b.tally.Moments[:0]}}
 }
 
 // keep empties a buffer for reuse, unless it has grown far beyond what batches usually need.

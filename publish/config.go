@@ -41,6 +41,8 @@ type Config struct {
 	// we have no right to it any more, and ends Open.
 	Held func(context.Context) error
 
+	// Meter, if set, counts what is delivered.
+	Meter Meter
 	// Durable is called in order, by one goroutine at a time, with each position up to which everything sent is
 	// acknowledged. It must not block, nor call the Sink or Journal.
 	Durable func(pglogrepl.LSN)
@@ -64,6 +66,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Oversize == "" {
 		c.Oversize = "trim"
+	}
+	if c.Meter == nil {
+		c.Meter = unmetered{}
 	}
 	return c
 }

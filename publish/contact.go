@@ -39,6 +39,15 @@ func (c *cluster) connect(ctx context.Context) error {
 	return nil
 }
 
+// Reach asks a broker for a sign of life. Any goroutine may call it.
+func (s *Sink) Reach(ctx context.Context) error {
+	// Metadata would come from the transport's memory (kafka-go transport.go, roundTrip).
+	if _, err := s.cluster.client.ApiVersions(ctx, &kafka.ApiVersionsRequest{}); err != nil {
+		return cause(err)
+	}
+	return nil
+}
+
 // Mend says which setting to look at when brokers cannot be reached.
 func Mend(err error) string {
 	var refusal *net.OpError

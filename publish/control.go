@@ -189,7 +189,7 @@ func (s *Sink) note(n note) error {
 		return fmt.Errorf("control record %s has %d bytes, but topic %s takes %d: raise its max.message.bytes",
 			n.Op, size, s.control.topic.name, s.control.topic.limit)
 	}
-	s.enqueue(s.control, time.Now().UnixMilli(), nil, value, []byte(n.ID))
+	s.enqueue(s.control, decode.OpControl, time.Now().UnixMilli(), nil, value, []byte(n.ID))
 	s.controlNext++
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"pgwitness/decode"
 )
 
 // ErrFenced says that another instance has taken over our transactional id.
@@ -46,7 +48,6 @@ type delivery struct {
 	buffered int          // bytes in queues
 	free     []*batch     // for reuse
 	progress progress
-	stats    Stats
 	producer producer      // written while nothing is under way, so that a flight may read it without mu
 	holding  bool          // no batch may be begun: the producer id is being renewed
 	grounded bool          // no flight may start: topics are being opened
@@ -110,7 +111,7 @@ func (d *delivery) drain(ctx context.Context) error {
 }
 
 // enqueue adds a record to the partition's open batch. The caller holds d.mu.
-func (d *delivery) enqueue(p *partition, millis int64, key, value, id []byte) {
+func (d *delivery) enqueue(p *partition, op decode.Op, millis int64, key, value, id []byte) {
 	size := len(key) + len(value) + recordOverhead
 	b := p.open(size, min(d.cfg.BatchBytes, p.topic.limit-headerSize))
 	if b == nil {
@@ -125,6 +126,7 @@ func (d *delivery) enqueue(p *partition, millis int64, key, value, id []byte) {
 	b.add(d.progress.next, millis, key, value, id)
 	d.progress.next++
 	d.buffered += b.size() - held
+	b.tally.add(op, millis, b.size()-held)
 }
 
 func (d *delivery) fresh() *batch {
@@ -202,10 +204,12 @@ func (d *delivery) fail(err error) {
 
 // counted is what the delivery can say of Stats.
 func (d *delivery) counted() Stats {
-	st := d.stats
-	st.Buffered = d.buffered
+	st := Stats{Buffered: d.buffered, Published: d.progress.durable}
 	var oldest *batch
 	for _, p := range d.active {
+		if p.failures > 0 {
+			st.Failing++
+		}
 		if b := p.queue[0]; oldest == nil || b.from < oldest.from {
 			oldest = b
 		}

@@ -184,9 +184,7 @@ func (d *delivery) land(l leg, base int64, failure error) {
 func (d *delivery) acknowledge(p *partition) {
 	b := p.queue[0]
 	p.sequence = nextSequence(b.sequence, b.count)
-	d.stats.Records += uint64(b.count)
-	d.stats.Bytes += uint64(b.size())
-	d.stats.Batches++
+	d.cfg.Meter.Acknowledged(p.topic.name, &b.tally)
 	p.failures, p.unsure = 0, false
 	p.busy = false
 	d.buffered -= b.size()
@@ -202,7 +200,7 @@ func (d *delivery) acknowledge(p *partition) {
 // retry brings the partition's first batch back into a lane after a pause. The caller holds d.mu.
 func (d *delivery) retry(p *partition, failure error) {
 	p.failures++
-	d.stats.Retries++
+	d.cfg.Meter.Retried(causeOf(failure))
 	pause := min(leastBackoff<<min(p.failures-1, 10), mostBackoff)
 	if p.failures%10 == 0 {
 		d.log.Warn("Kafka does not acknowledge; the same bytes are sent again", "partition", p.String(),

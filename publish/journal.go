@@ -133,7 +133,7 @@ func (j *Journal) Append(ctx context.Context, timeline uint32, to pglogrepl.LSN,
 		return err
 	}
 	j.id = id.AppendTo(j.id[:0])
-	j.enqueue(p, time.Now().UnixMilli(), nil, value, j.id)
+	j.enqueue(p, decode.OpControl, time.Now().UnixMilli(), nil, value, j.id)
 	j.progress.mark(to)
 	j.last = id
 	j.dispatch()

@@ -39,6 +39,8 @@ func TestReachesIsTheOrder(t *testing.T) {
 
 func TestJournalGoesOn(t *testing.T) {
 	cfg := journalConfig(startKafka(t))
+	counted := &counts{}
+	cfg.Meter = counted
 	j := openJournal(t, cfg)
 	if last := j.Last(); last != nil {
 		t.Fatalf("a new journal ends with %s", last)
@@ -53,7 +55,7 @@ func TestJournalGoesOn(t *testing.T) {
 		}
 		durable = pos
 	}
-	if st := j.Stats(); durable != 30 || st.Confirmed != 30 || st.Records != 3 || st.Buffered != 0 || !st.Oldest.IsZero() {
+	if st := j.Stats(); durable != 30 || st.Confirmed != 30 || counted.total() != 3 || st.Buffered != 0 || !st.Oldest.IsZero() {
 		t.Errorf("durable %d, stats %+v", durable, st)
 	}
 	j.Close()

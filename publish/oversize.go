@@ -13,7 +13,7 @@ func (s *Sink) oversize(p *partition, r *decode.Record, value []byte) ([]byte, e
 	if s.cfg.Oversize == "trim" {
 		s.trimmed = r.AppendTrimmed(keep(s.trimmed), value)
 		if headerSize+len(r.Key)+len(r.NewKey)+len(s.trimmed)+recordOverhead <= p.topic.limit {
-			s.stats.Oversize++
+			s.cfg.Meter.Oversize(p.topic.name)
 			s.log.Warn("record is larger than its topic takes: delivered without its images", "partition", p.String(),
 				"id", r.ID.String(), "bytes", size, "limit", p.topic.limit)
 			return s.trimmed, nil

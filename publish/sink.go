@@ -138,7 +138,7 @@ func (s *Sink) put(ctx context.Context, p *partition, r *decode.Record, key, val
 		}
 		s.controlNext++
 	}
-	s.enqueue(p, stamp(r), key, value, s.id)
+	s.enqueue(p, r.Op, stamp(r), key, value, s.id)
 	s.dispatch()
 	return nil
 }

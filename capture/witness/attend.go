@@ -199,8 +199,9 @@ func (s *session) answer(ctx context.Context) error {
 		}
 		return nil
 	}
+	arrived := arrival{boundary, time.Now(), len(s.events)}
 	s.mu.Lock()
-	s.pending = append(s.pending, arrival{boundary, time.Now()})
+	s.pending = append(s.pending, arrived)
 	s.mu.Unlock()
 	snap, failed, err := s.lookUp(ctx)
 	if err != nil {
@@ -209,6 +210,7 @@ func (s *session) answer(ctx context.Context) error {
 	if err := s.reporter.report(s.received); err != nil {
 		return err
 	}
+	s.waited(Known, arrived)
 	r, err := s.record(ctx, snap, boundary, failed)
 	if err != nil {
 		return err

@@ -30,6 +30,11 @@ type Config struct {
 	// must hold the logical slot.
 	TakeoverAfter time.Duration
 
+	// Waited, if set, is called with how long commits, and as many of them, have waited for us from when we received them:
+	// until their sessions were known (synchronous_commit = remote_write waits for that), and until that was durable in
+	// the journal (on, remote_apply). It must not block, nor call the Witness.
+	Waited func(level Level, wait time.Duration, commits int)
+
 	// Failed is called once, when the witness ends by itself: only a new start can help. It must not block.
 	Failed func(error)
 }
@@ -62,8 +67,23 @@ type Witness struct {
 
 // An arrival is when commits were received that are not durable in the journal yet.
 type arrival struct {
-	end pglogrepl.LSN
-	at  time.Time
+	end     pglogrepl.LSN
+	at      time.Time
+	commits int
+}
+
+// A Level is what a commit waits for.
+type Level string
+
+const (
+	Known   Level = "known"   // its session
+	Durable Level = "durable" // and that it is written down
+)
+
+func (w *Witness) waited(level Level, a arrival) {
+	if w.cfg.Waited != nil {
+		w.cfg.Waited(level, time.Since(a.at), a.commits)
+	}
 }
 
 // New makes a witness that does nothing yet: the journal, which it needs, needs its Durable.
@@ -77,6 +97,7 @@ func (w *Witness) Durable(pos pglogrepl.LSN) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.pending) > 0 && w.pending[0].end <= pos {
+		w.waited(Durable, w.pending[0])
 		w.pending = w.pending[1:]
 	}
 	if w.reporter != nil {

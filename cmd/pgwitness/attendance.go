@@ -23,6 +23,7 @@ type attendance struct {
 	what order
 	log  hclog.Logger
 
+	meter    *meter
 	sampler  *witness.Sampler
 	keeper   *keeper // nil without --hold
 	witness  *witness.Witness
@@ -89,11 +90,11 @@ func (a *attendance) goOn(fail context.CancelCauseFunc) error {
 // startWitness opens the who topic and begins to read the log.
 func (a *attendance) startWitness(ctx context.Context, slot *capture.Source) error {
 	cfg := slot.Witness()
-	cfg.Wait, cfg.TakeoverAfter, cfg.Failed = a.what.wait, a.what.takeoverAfter, a.end
+	cfg.Wait, cfg.TakeoverAfter, cfg.Failed, cfg.Waited = a.what.wait, a.what.takeoverAfter, a.end, a.meter.waited
 	w := witness.New(cfg, a.log)
 	to := a.cfg.publish()
 	to.Source, to.Start = slot.Origin(), slot.Start()
-	to.Held, to.Patient = slot.Held, a.what.wait || a.begun
+	to.Held, to.Patient, to.Meter = slot.Held, a.what.wait || a.begun, a.meter
 	to.Durable, to.Failed = w.Durable, func(err error) { a.end(fmt.Errorf("the who topic: %w", err)) }
 	journal, err := publish.OpenJournal(ctx, to, a.log)
 	if err != nil {

@@ -80,6 +80,14 @@ type topicsConfig struct {
 type runConfig struct {
 	Drain  time.Duration `yaml:"drain"`
 	Listen string        `yaml:"listen"` // host:port, empty for nowhere
+
+	TLS      listenTLSConfig `yaml:"tls"`
+	ReadyLag time.Duration   `yaml:"ready_lag"` // 0: however far behind
+}
+
+type listenTLSConfig struct { // both empty: no TLS
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
 }
 
 type holdConfig struct {
@@ -165,10 +173,10 @@ func (c *config) publish() publish.Config {
 }
 
 func (c *config) logger(w io.Writer) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{
+	return calm(hclog.New(&hclog.LoggerOptions{
 		Name:       "pgwitness",
 		Level:      hclog.LevelFromString(c.Log.Level),
 		Output:     w,
 		JSONFormat: c.Log.Format == "json",
-	})
+	}))
 }

@@ -42,6 +42,7 @@ func (c *config) check() error {
 		oneOf("topics.oversize", c.Topics.Oversize, "trim", "stop"),
 		{"run.drain", c.Run.Drain, c.Run.Drain > 0, "a duration above 0"},
 		{"run.listen", c.Run.Listen, c.Run.Listen == "" || legalListen(c.Run.Listen), "host:port, for example 127.0.0.1:9187"},
+		{"run.ready_lag", c.Run.ReadyLag, c.Run.ReadyLag == 0 || c.Run.ReadyLag >= time.Second, "0 (however far behind) or 1s or more"},
 		{"hold.max_wait", c.Hold.MaxWait, c.Hold.MaxWait == 0 || c.Hold.MaxWait >= time.Second, "0 (for ever) or 1s or more"},
 		oneOf("hold.on_stop", c.Hold.OnStop, "off", "keep"),
 		{"sample.interval", c.Sample.Interval, c.Sample.Interval == 0 || c.Sample.Interval >= 10*time.Millisecond, "0 (never) or 10ms or more"},

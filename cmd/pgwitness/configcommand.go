@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 )
 
@@ -35,6 +36,9 @@ func newConfigCommand(cfg *config) *cobra.Command {
 					return err
 				}
 				if err := cfg.loadMasks(); err != nil {
+					return err
+				}
+				if _, err := cfg.listenTLS(hclog.NewNullLogger()); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s can be used\n", args[0])

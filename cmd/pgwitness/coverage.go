@@ -17,6 +17,7 @@ type coverage struct {
 	total tally      // of the run
 	told  tally      // of what the control topic has been told
 	last  decode.ID  // the transaction counted last
+	time  int64      // of the newest commit, as decode.Record.Time
 	since time.Time
 }
 
@@ -42,6 +43,9 @@ func (c *coverage) add(r *decode.Record) {
 	if id := r.ID; id.LSN != c.last.LSN || id.Timeline != c.last.Timeline {
 		n.Transactions++
 		c.last = id
+		if r.Time != 0 {
+			c.time = r.Time
+		}
 	}
 	c.total[r.Evidence] = n
 }
@@ -51,6 +55,16 @@ func (c *coverage) counts() tally {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.total)
+}
+
+// newest is when the transaction was committed that was counted last, zero before the first.
+func (c *coverage) newest() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.time == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(c.time)
 }
 
 const coverageEvery = time.Minute

@@ -1,92 +1,14 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"sync"
-	"sync/atomic"
+	"runtime"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"pgwitness/capture/witness"
 	"pgwitness/decode"
-	"pgwitness/publish"
 )
-
-// A monitor answers GET /metrics (Prometheus) and GET /healthz. It only looks: nothing can be changed through it.
-type monitor struct {
-	cfg  *config
-	log  hclog.Logger
-	sink atomic.Pointer[publish.Sink] // of the session that runs, nil between two
-	who  *attendance
-	seen *coverage
-
-	sessions atomic.Uint64 // begun
-
-	server *http.Server
-	served chan struct{}
-
-	bound func() (context.Context, context.CancelFunc) // of one look at the slot: Collect is given no context
-
-	mu    sync.Mutex // guards the look at the slot
-	slot  *slot
-	asked time.Time
-}
-
-// slotInterval bounds how often the server is asked for the slot, however often metrics are.
-const slotInterval = 5 * time.Second
-
-// startMonitor listens at run.listen, until close. Without an address it only remembers the session.
-func startMonitor(ctx context.Context, cfg *config, who *attendance, seen *coverage, log hclog.Logger) (*monitor, error) {
-	m := &monitor{cfg: cfg, log: log, who: who, seen: seen}
-	m.bound = func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, slotInterval) }
-	if cfg.Run.Listen == "" {
-		return m, nil
-	}
-	listener, err := net.Listen("tcp", cfg.Run.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen for metrics: %w: choose another address in run.listen", err)
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(m, &unwitnessed{cfg: cfg, log: log, bound: m.bound}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", m.health)
-	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	m.served = make(chan struct{})
-	go func() {
-		defer close(m.served)
-		if err := m.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("metrics are no longer served", "error", err)
-		}
-	}()
-	log.Info("metrics", "address", listener.Addr().String())
-	return m, nil
-}
-
-func (m *monitor) close() {
-	if m.server != nil {
-		m.server.Close()
-		<-m.served
-	}
-}
-
-// health says whether a session runs.
-func (m *monitor) health(w http.ResponseWriter, _ *http.Request) {
-	if m.sink.Load() == nil {
-		http.Error(w, "starting", http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ok")
-}
 
 // A metric is one that a monitor collects.
 type metric struct {
@@ -95,28 +17,50 @@ type metric struct {
 }
 
 func newMetric(name, help string, kind prometheus.ValueType, labels ...string) metric {
-	return metric{prometheus.NewDesc("pgwitness_"+name, help, labels, nil), kind}
+	return metric{newDesc(name, help, labels...), kind}
 }
 
+func newDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("pgwitness_"+name, help, labels, nil)
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
 var (
-	metricRecords   = newMetric("records_total", "Records that Kafka has acknowledged.", prometheus.CounterValue)
-	metricBytes     = newMetric("record_bytes_total", "Bytes of acknowledged records before compression.", prometheus.CounterValue)
-	metricBatches   = newMetric("batches_total", "Record batches that Kafka has acknowledged.", prometheus.CounterValue)
-	metricRetries   = newMetric("batch_retries_total", "Batches that were sent once more.", prometheus.CounterValue)
-	metricOversize  = newMetric("oversize_records_total", "Records delivered without their images because the topic does not take them.", prometheus.CounterValue)
-	metricBuffered  = newMetric("buffered_bytes", "Bytes of records that Kafka has not acknowledged yet.", prometheus.GaugeValue)
-	metricOldest    = newMetric("oldest_undelivered_seconds", "Age of the oldest change that Kafka has not acknowledged yet, 0 when there is none.", prometheus.GaugeValue)
-	metricConfirmed = newMetric("confirmed_lsn", "Position up to which everything is in Kafka.", prometheus.GaugeValue)
-	metricRetained  = newMetric("retained_wal_bytes", "WAL that the server keeps for the slot.", prometheus.GaugeValue)
-	metricBehind    = newMetric("unconfirmed_wal_bytes", "WAL between the slot's confirmed position and the server's.", prometheus.GaugeValue)
-	metricTxs       = newMetric("transactions_by_evidence_total", "Transactions by the evidence for their session.", prometheus.CounterValue, "evidence")
-	metricChanges   = newMetric("changes_by_evidence_total", "Changes by the evidence for their session.", prometheus.CounterValue, "evidence")
-	metricHold      = newMetric("hold_in_force", "1 while commits wait for a witness that is there.", prometheus.GaugeValue)
-	metricHoldAge   = newMetric("hold_behind_seconds", "How long the witness has owed its oldest answer, or has been away; 0 when it owes none.", prometheus.GaugeValue)
-	metricLookUps   = newMetric("lookups_total", "Look-ups of committing sessions.", prometheus.CounterValue)
-	metricFailures  = newMetric("lookup_failures_total", "Look-ups that failed.", prometheus.CounterValue)
-	metricSessions  = newMetric("sessions_total", "Sessions at the slot that this run has begun.", prometheus.CounterValue)
-	metricUp        = newMetric("session_up", "1 while the slot is held and brokers have been reached.", prometheus.GaugeValue)
+	metricBuild    = newMetric("build_info", "1; the version is in the labels.", gauge, "version", "commit", "go_version")
+	metricUp       = newMetric("session_up", "1 while the slot is held and brokers have been reached.", gauge)
+	metricSessions = newMetric("sessions_total", "Sessions at the slot that this run has begun.", counter)
+
+	metricServer    = newMetric("server_lsn", "Position that the server had when it was last asked.", gauge)
+	metricReceived  = newMetric("received_lsn", "Position up to which the slot has been read.", gauge)
+	metricPublished = newMetric("published_lsn", "Position up to which Kafka has acknowledged everything.", gauge)
+	metricConfirmed = newMetric("confirmed_lsn", "Position up to which everything is in Kafka, as the slot is told.", gauge)
+	metricLagBytes  = newMetric("lag_bytes", "WAL between a position and the server's.", gauge, "stage")
+	metricLag       = newMetric("lag_seconds", "How long ago the server went beyond a position.", gauge, "stage")
+	metricRetained  = newMetric("retained_wal_bytes", "WAL that the server keeps for the slot.", gauge)
+	metricBehind    = newMetric("unconfirmed_wal_bytes", "WAL between the slot's confirmed position and the server's.", gauge)
+
+	metricRecords  = newMetric("records_total", "Records that Kafka has acknowledged.", counter, "topic", "op")
+	metricBytes    = newMetric("record_bytes_total", "Bytes of acknowledged records before compression.", counter, "topic", "op")
+	metricBatches  = newMetric("batches_total", "Record batches that Kafka has acknowledged.", counter, "topic")
+	metricRetries  = newMetric("batch_retries_total", "Batches that were sent once more, by what went wrong before.", counter, "cause")
+	metricOversize = newMetric("oversize_records_total", "Records delivered without their images because the topic does not take them.", counter)
+	metricLatency  = newDesc("commit_to_record_seconds", "From a change's commit to Kafka's acknowledgement of its record.")
+	metricBuffered = newMetric("buffered_bytes", "Bytes of records that Kafka has not acknowledged yet.", gauge)
+	metricOldest   = newMetric("oldest_undelivered_seconds", "Age of the oldest change that Kafka has not acknowledged yet, 0 when there is none.", gauge)
+	metricFailing  = newMetric("failing_partitions", "Partitions whose last batch Kafka has not acknowledged, or refused.", gauge)
+	metricGaps     = newMetric("gaps", "Gaps that stand in the trail.", gauge, "state")
+
+	metricTxs      = newMetric("transactions_by_evidence_total", "Transactions by the evidence for their session.", counter, "evidence")
+	metricChanges  = newMetric("changes_by_evidence_total", "Changes by the evidence for their session.", counter, "evidence")
+	metricHold     = newMetric("hold_in_force", "1 while commits wait for a witness that is there.", gauge)
+	metricHoldAge  = newMetric("hold_behind_seconds", "How long the witness has owed its oldest answer, or has been away; 0 when it owes none.", gauge)
+	metricHoldWait = newDesc("hold_wait_seconds", "How long commits waited for the witness, from their arrival there.", "level")
+	metricLookUps  = newMetric("lookups_total", "Look-ups of committing sessions.", counter)
+	metricFailures = newMetric("lookup_failures_total", "Look-ups that failed.", counter)
 )
 
 // Describe implements prometheus.Collector.
@@ -124,37 +68,102 @@ func (m *monitor) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByC
 
 // Collect implements prometheus.Collector. What is not known is left out.
 func (m *monitor) Collect(out chan<- prometheus.Metric) {
-	put := func(x metric, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(x.desc, x.kind, value, labels...)
+	c := collected{out}
+	c.put(metricBuild, 1, version, commit(), runtime.Version())
+	c.put(metricSessions, float64(m.sessions.Load()))
+	ctx, cancel := m.bound()
+	defer cancel()
+	slot := m.lookout.look(ctx)
+	if slot != nil {
+		c.put(metricRetained, float64(slot.retainedBytes))
+		c.put(metricBehind, float64(slot.behindBytes))
+		c.put(metricServer, float64(slot.now))
 	}
-	put(metricSessions, float64(m.sessions.Load()))
-	sink := m.sink.Load()
-	if sink == nil {
-		put(metricUp, 0)
-	} else {
-		put(metricUp, 1)
-		st := sink.Stats()
-		put(metricRecords, float64(st.Records))
-		put(metricBytes, float64(st.Bytes))
-		put(metricBatches, float64(st.Batches))
-		put(metricRetries, float64(st.Retries))
-		put(metricOversize, float64(st.Oversize))
-		put(metricBuffered, float64(st.Buffered))
-		put(metricConfirmed, float64(st.Confirmed))
-		age := 0.0
-		if !st.Oldest.IsZero() {
-			age = max(0, time.Since(st.Oldest).Seconds())
-		}
-		put(metricOldest, age)
-	}
+	c.session(m)
+	c.meter(m.meter)
 	counts := m.seen.counts()
-	for _, by := range []string{decode.EvidenceHold, decode.EvidenceContext, decode.EvidenceSample, decode.EvidenceUnverified, decode.EvidenceNone} {
-		put(metricTxs, float64(counts[by].Transactions), by)
-		put(metricChanges, float64(counts[by].Changes), by)
+	for _, by := range evidences {
+		c.put(metricTxs, float64(counts[by].Transactions), by)
+		c.put(metricChanges, float64(counts[by].Changes), by)
 	}
+	c.hold(m.who)
+}
+
+// evidences lists them all, the strongest first.
+var evidences = []string{decode.EvidenceHold, decode.EvidenceContext, decode.EvidenceSample, decode.EvidenceUnverified, decode.EvidenceNone}
+
+// collected is where metrics go.
+type collected struct{ out chan<- prometheus.Metric }
+
+func (c collected) put(x metric, value float64, labels ...string) {
+	c.out <- prometheus.MustNewConstMetric(x.desc, x.kind, value, labels...)
+}
+
+func (c collected) histogram(desc *prometheus.Desc, h *histogram, labels ...string) {
+	n, buckets := h.cumulative()
+	c.out <- prometheus.MustNewConstHistogram(desc, n, h.sum, buckets, labels...)
+}
+
+// session is what the present session has, if there is one.
+func (c collected) session(m *monitor) {
+	now := time.Now()
+	for _, s := range m.stages(now) {
+		c.put(s.metric, float64(s.pos))
+		if s.known {
+			c.put(metricLagBytes, float64(s.bytes), s.name)
+			c.put(metricLag, s.late.Seconds(), s.name)
+		}
+	}
+	p := m.present.Load()
+	if p == nil || p.sink == nil {
+		c.put(metricUp, 0)
+		return
+	}
+	st := p.sink.Stats()
+	c.put(metricUp, 1)
+	c.put(metricBuffered, float64(st.Buffered))
+	c.put(metricOldest, age(now, st.Oldest).Seconds())
+	c.put(metricFailing, float64(st.Failing))
+	c.put(metricGaps, float64(st.Gaps), "open")
+	c.put(metricGaps, float64(st.Accepted), "accepted")
+}
+
+// age is 0 for no time, and for one to come.
+func age(now, then time.Time) time.Duration {
+	if then.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(then))
+}
+
+func (c collected) meter(m *meter) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	oversize := uint64(0)
+	for topic, t := range m.topics {
+		for op, n := range t.ops {
+			if n.Records > 0 {
+				c.put(metricRecords, float64(n.Records), topic, decode.Op(op).String())
+				c.put(metricBytes, float64(n.Bytes), topic, decode.Op(op).String())
+			}
+		}
+		c.put(metricBatches, float64(t.batches), topic)
+		oversize += t.oversize
+	}
+	c.put(metricOversize, float64(oversize))
+	for cause, n := range m.retries {
+		c.put(metricRetries, float64(n), cause)
+	}
+	c.histogram(metricLatency, &m.latency)
+	for level, h := range m.waits {
+		c.histogram(metricHoldWait, h, string(level))
+	}
+}
+
+func (c collected) hold(who *attendance) {
 	var inForce, behind float64
 	var st witness.Stats
-	if k := m.who.held(); k != nil {
+	if k := who.held(); k != nil {
 		if k.inForce() {
 			inForce = 1
 		}
@@ -163,38 +172,8 @@ func (m *monitor) Collect(out chan<- prometheus.Metric) {
 			st = w.Stats()
 		}
 	}
-	put(metricHold, inForce)
-	put(metricHoldAge, behind)
-	put(metricLookUps, float64(st.LookUps))
-	put(metricFailures, float64(st.Failures))
-	if k := m.lookAtSlot(); k != nil {
-		put(metricRetained, float64(k.retainedBytes))
-		put(metricBehind, float64(k.behindBytes))
-	}
-}
-
-// lookAtSlot asks the server for the slot, in a session of its own: the one that captures is not disturbed. Without an
-// answer it returns nil.
-func (m *monitor) lookAtSlot() *slot {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if time.Since(m.asked) < slotInterval {
-		return m.slot
-	}
-	m.slot, m.asked = nil, time.Now()
-	ctx, cancel := m.bound()
-	defer cancel()
-	conn, err := connect(ctx, m.cfg, "metrics", io.Discard)
-	if err != nil {
-		m.log.Warn("metrics: no look at the slot", "error", err)
-		return nil
-	}
-	defer conn.Close(ctx)
-	var s survey
-	if err := s.readSlot(ctx, conn, m.cfg.Source.Slot); err != nil {
-		m.log.Warn("metrics: no look at the slot", "error", err)
-		return nil
-	}
-	m.slot = s.slot
-	return s.slot
+	c.put(metricHold, inForce)
+	c.put(metricHoldAge, behind)
+	c.put(metricLookUps, float64(st.LookUps))
+	c.put(metricFailures, float64(st.Failures))
 }

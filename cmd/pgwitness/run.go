@@ -52,7 +52,8 @@ func newRunCommand(cfg *config) *cobra.Command {
 			if what.hold && witnessName(cfg.Source.Slot) == "" {
 				return usagef("--hold: slot %s leaves no room for the name of its witness; allowed: %d characters", cfg.Source.Slot, longestHeldSlot)
 			}
-			return run(cmd.Context(), cfg, what, cfg.logger(cmd.ErrOrStderr()))
+			out := newConsole(cmd.ErrOrStderr())
+			return run(cmd.Context(), cfg, what, cfg.logger(out), out)
 		},
 	}
 	cmd.Flags().StringVar(&until, "until", "", "stop with exit code 0 once everything that committed up to this `LSN` is in Kafka")
@@ -97,20 +98,26 @@ type runner struct {
 	cfg     *config
 	what    order
 	log     hclog.Logger
+	console *console // where the log goes
 	monitor *monitor
 	who     *attendance
 	seen    *coverage
+	meter   *meter
 
 	former int // the server process of the last session at the slot, 0 before the first
 	pauses pauses
 }
 
 // run captures until it is told to stop.
-func run(ctx context.Context, cfg *config, what order, log hclog.Logger) error {
-	r := &runner{cfg: cfg, what: what, log: log, who: &attendance{cfg: cfg, what: what, log: log}, seen: newCoverage()}
+func run(ctx context.Context, cfg *config, what order, log hclog.Logger, out *console) error {
+	r := &runner{cfg: cfg, what: what, log: log, console: out, seen: newCoverage(), meter: newMeter()}
+	r.who = &attendance{cfg: cfg, what: what, log: log, meter: r.meter}
 	defer r.who.close(ctx)
-	var err error
-	if r.monitor, err = startMonitor(ctx, cfg, r.who, r.seen, log); err != nil {
+	err := cfg.tellSettings(log)
+	if err != nil {
+		return err
+	}
+	if r.monitor, err = startMonitor(ctx, r); err != nil {
 		return err
 	}
 	defer r.monitor.close()

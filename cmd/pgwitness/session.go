@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pglogrepl"
 
@@ -31,6 +32,9 @@ func (r *runner) session(ctx context.Context) error {
 	again := r.former != 0
 	r.former = slot.PID()
 	r.monitor.sessions.Add(1)
+	began := time.Now()
+	r.monitor.present.Store(&present{slot: slot, began: began})
+	defer r.monitor.present.Store(nil)
 	if err = r.cfg.masks.Check(reading, slot.Catalogue()); err == nil {
 		err = r.who.join(reading, slot, stop)
 	}
@@ -46,8 +50,12 @@ func (r *runner) session(ctx context.Context) error {
 		end := slot.Close(context.WithoutCancel(ctx))
 		return cmp.Or(err, end)
 	}
-	r.monitor.sink.Store(kafka)
-	defer r.monitor.sink.Store(nil)
+	r.monitor.present.Store(&present{slot: slot, sink: kafka, began: began})
+	worked := r.watchBacklog(reading, slot, kafka)
+	defer func() {
+		stop(nil)
+		<-worked
+	}()
 	var watch *observer
 	if err = prepare(reading, slot, kafka); err == nil {
 		watch, err = startObserver(reading, slot, kafka, r.who.keeper, r.seen, r.log)
@@ -70,7 +78,7 @@ func reasonOf(reading context.Context, err error) error {
 func (r *runner) openSink(ctx context.Context, slot *capture.Source, again bool, fail context.CancelCauseFunc) (*publish.Sink, error) {
 	to := r.cfg.publish()
 	to.Source, to.Start = slot.Origin(), slot.Start()
-	to.Held, to.Durable, to.Failed = slot.Held, slot.Confirm, fail
+	to.Held, to.Durable, to.Failed, to.Meter = slot.Held, slot.Confirm, fail, r.meter
 	to.AcceptGap, to.Patient = r.what.acceptGap, r.what.wait || again
 	return publish.Open(ctx, to, r.log)
 }
@@ -134,7 +142,7 @@ func (r *runner) finish(ctx context.Context, slot *capture.Source, kafka *publis
 		r.log.Warn("the server has not taken the last confirmation in time", "error", end)
 	}
 	if err == nil {
-		r.log.Info("stopped", "confirmed", kafka.Confirmed())
+		r.log.Info("stopped", "confirmed", kafka.Confirmed().String())
 	}
 	return err
 }

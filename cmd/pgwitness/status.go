@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,7 +14,9 @@ import (
 
 const statusLong = `Shows where the trail stands: the slot, how far it is behind in bytes and seconds, how much log the
 server keeps for it, what is published, whose changes are known, and how many records the topics hold. They are counted by
-offsets, of which each start of run takes one in every partition.`
+offsets, of which each start of run takes one in every partition.
+
+With run.listen (or --listen, or --url) the run there is asked as well how far it is, and whether it is ready.`
 
 // A trailStatus is what status shows; its JSON names are stable.
 type trailStatus struct {
@@ -24,6 +27,8 @@ type trailStatus struct {
 	Who         whoStatus     `json:"who"`
 	Topics      []topicStatus `json:"topics,omitempty"`
 	Kafka       string        `json:"kafka_error,omitempty"`
+	Run         *report       `json:"run,omitempty"`
+	RunError    string        `json:"run_error,omitempty"`
 }
 
 type slotStatus struct {
@@ -68,20 +73,46 @@ type partitionStatus struct {
 
 func newStatusCommand(cfg *config) *cobra.Command {
 	var asJSON bool
+	var url string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show slot, lag, retained log and topics",
 		Long:  statusLong,
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runStatus(cmd.Context(), cfg, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runStatus(cmd.Context(), cfg, url, asJSON, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&url, "url", "", "ask the run at this `URL`, such as http://10.0.0.7:9187; an error when it does not answer")
+	keyFlag(cmd.Flags(), "listen", "run.listen", "ask the run at this `address`")
 	return cmd
 }
 
-func runStatus(ctx context.Context, cfg *config, asJSON bool, stdout, stderr io.Writer) error {
+func runStatus(ctx context.Context, cfg *config, url string, asJSON bool, stdout, stderr io.Writer) error {
+	var st trailStatus
+	runErr := st.askRun(ctx, cfg, url)
+	if url == "" {
+		runErr = nil // it is told, but nobody has said that there is one
+	}
+	sourceErr := st.readSource(ctx, cfg, stderr)
+	if sourceErr != nil && st.Run == nil {
+		return sourceErr
+	}
+	var kafkaErr error
+	if sourceErr == nil {
+		if kafkaErr = st.readTopics(ctx, cfg); kafkaErr != nil {
+			st.Kafka = oneLine(kafkaErr.Error())
+		}
+	}
+	if err := st.show(stdout, asJSON); err != nil {
+		return err
+	}
+	return cmp.Or(sourceErr, kafkaErr, runErr)
+}
+
+// readSource adds what the database knows.
+func (st *trailStatus) readSource(ctx context.Context, cfg *config, stderr io.Writer) error {
 	conn, err := connect(ctx, cfg, "status", stderr)
 	if err != nil {
 		return err
@@ -91,27 +122,29 @@ func runStatus(ctx context.Context, cfg *config, asJSON bool, stdout, stderr io.
 	if err != nil {
 		return err
 	}
-	st := statusOf(s, cfg)
-	st.Source = sourceName(conn.Config())
-	if st.Slot.LagSeconds, err = lagSeconds(ctx, conn, cfg.Source.Slot); err != nil {
+	now := statusOf(s, cfg)
+	now.Source, now.Run, now.RunError = sourceName(conn.Config()), st.Run, st.RunError
+	if now.Slot.LagSeconds, err = lagSeconds(ctx, conn, cfg.Source.Slot); err != nil {
 		return fmt.Errorf("read the slot's lag: %w", err)
 	}
-	kafkaErr := st.readTopics(ctx, cfg)
-	if kafkaErr != nil {
-		st.Kafka = oneLine(kafkaErr.Error())
+	*st = *now
+	return nil
+}
+
+func (st *trailStatus) show(w io.Writer, asJSON bool) error {
+	if !asJSON {
+		return st.write(w)
 	}
-	if asJSON {
-		e := json.NewEncoder(stdout)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		err = e.Encode(st)
-	} else {
-		err = st.write(stdout)
+	var all any = st
+	if st.Source == "" { // the database does not answer
+		all = struct {
+			Run *report `json:"run"`
+		}{st.Run}
 	}
-	if err != nil {
-		return err
-	}
-	return kafkaErr
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(all)
 }
 
 func statusOf(s *survey, cfg *config) *trailStatus {
@@ -191,6 +224,20 @@ func (st *trailStatus) write(w io.Writer) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
+	if st.Source != "" {
+		st.writeSource(line)
+	}
+	if st.Run != nil {
+		st.Run.write(line)
+	} else if st.RunError != "" {
+		line("run", "%s", st.RunError)
+	}
+	st.writeTopics(line)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (st *trailStatus) writeSource(line func(name, format string, args ...any)) {
 	line("source", "%s, PostgreSQL %s", st.Source, st.Server)
 	switch k := st.Slot; {
 	case !k.Exists:
@@ -230,9 +277,6 @@ func (st *trailStatus) write(w io.Writer) error {
 	if text := st.Who.text(); text != "" {
 		line("attributed", "%s", text)
 	}
-	st.writeTopics(line)
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 func (st *trailStatus) writeTopics(line func(name, format string, args ...any)) {

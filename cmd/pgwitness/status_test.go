@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestStatus(t *testing.T) {
@@ -36,6 +37,10 @@ func TestStatus(t *testing.T) {
 			if tt.name == "active" {
 				st.Who.Hold, st.Who.Witness = "on", "pgwitness_witness"
 				st.Who.count(counted)
+				st.Run = reported()
+			}
+			if tt.name == "idle" {
+				st.RunError = "ask the run at http://127.0.0.1:9187: connection refused"
 			}
 			var b strings.Builder
 			if err := st.write(&b); err != nil {
@@ -47,6 +52,21 @@ func TestStatus(t *testing.T) {
 			}
 			golden(t, "status/"+tt.name+".golden", b.String()+string(raw)+"\n")
 		})
+	}
+}
+
+// reported is what a run says that Kafka keeps waiting.
+func reported() *report {
+	since := time.Unix(1_700_000_000, 0).UTC()
+	return &report{
+		Version: "1.2.3", Commit: "abc", StartedAt: since, Sessions: 2, SessionSince: &since,
+		NotReady: []string{"no broker answers: EOF", "Kafka does not acknowledge, partitions: 1"}, ServerLSN: "0/500",
+		Stages: []stageReport{
+			{"received", "0/400", new(int64(256)), new(.5)}, {"published", "0/300", new(int64(512)), new(90.0)}, {"confirmed", "0/200", nil, nil},
+		},
+		Retained: new(int64(3 << 30)), Buffered: 20000, Oldest: 91.5, Accepted: 1, Retries: 7, Oversize: 1, Evidence: tally{"hold": {5, 900}},
+		Hold:   &holdReport{true, .002},
+		Topics: []topicReport{{"pgwitness.billing.invoice", map[string]uint64{"insert": 10, "update": 2}, 2500}},
 	}
 }
 

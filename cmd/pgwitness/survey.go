@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -86,8 +87,9 @@ type slot struct {
 	walStatus, invalidation    string
 	restart, confirmed         string // as pg_lsn's text
 	retainedBytes, behindBytes int64
-	pid                        int    // of the holder, 0 without one
-	holder                     string // "pid 4711 (pgwitness, role pgwitness, 10.0.0.7)"
+	now                        pglogrepl.LSN // the server's position
+	pid                        int           // of the holder, 0 without one
+	holder                     string        // "pid 4711 (pgwitness, role pgwitness, 10.0.0.7)"
 }
 
 // takeSurvey reads the catalogue, and which of the named roles exist. It changes nothing and takes no lock that anybody could notice.
@@ -309,13 +311,13 @@ func findSlot(ctx context.Context, conn *pgx.Conn, name string) (*slot, error) {
 		       coalesce(pg_wal_lsn_diff(pos.now, confirmed_flush_lsn), 0)::bigint,
 		       coalesce('pid ' || active_pid || coalesce(' (' || concat_ws(', ', 'application ' || nullif(a.application_name, ''),
 		         'role ' || a.usename, 'from ' || host(a.client_addr)) || ')', ''), ''),
-		       coalesce(active_pid, 0)
+		       coalesce(active_pid, 0), coalesce(pos.now, '0/0')
 		  from pg_replication_slots s
 		 cross join (select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end as now) pos
 		  left join pg_stat_activity a on a.pid = active_pid
 		 where slot_name = $1`, name,
 	).Scan(&k.kind, &k.plugin, &k.database, &k.temporary, &k.active, &k.failover, &k.twoPhase, &k.walStatus,
-		&k.invalidation, &k.restart, &k.confirmed, &k.retainedBytes, &k.behindBytes, &k.holder, &k.pid)
+		&k.invalidation, &k.restart, &k.confirmed, &k.retainedBytes, &k.behindBytes, &k.holder, &k.pid, &k.now)
 	if err == pgx.ErrNoRows {
 		return nil, nil
 	}
