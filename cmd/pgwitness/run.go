@@ -95,6 +95,7 @@ type runner struct {
 	what    order
 	log     hclog.Logger
 	monitor *monitor
+	manager *notifier // of the service, if there is one
 	who     *attendance
 	seen    *coverage
 
@@ -111,6 +112,10 @@ func run(ctx context.Context, cfg *config, what order, log hclog.Logger) error {
 		return err
 	}
 	defer r.monitor.close()
+	if r.manager, err = startNotifier(ctx, log); err != nil {
+		return err
+	}
+	defer r.manager.close()
 	for {
 		began := time.Now()
 		err := r.session(ctx)

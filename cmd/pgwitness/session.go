@@ -43,6 +43,8 @@ func (r *runner) session(ctx context.Context) error {
 	}
 	r.monitor.sink.Store(kafka)
 	defer r.monitor.sink.Store(nil)
+	r.manager.session(slot)
+	defer r.manager.between()
 	var watch *observer
 	if err = prepare(reading, slot, kafka); err == nil {
 		watch, err = startObserver(reading, slot, kafka, r.who.keeper, r.seen, r.log)
