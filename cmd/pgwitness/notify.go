@@ -101,7 +101,7 @@ func (n *notifier) session(slot *capture.Source) {
 // between tells that a session is over.
 func (n *notifier) between() {
 	n.slot.Store(nil)
-	n.tell("STATUS=connecting again")
+	n.tell("STATUS=not delivering: no session at the slot")
 }
 
 // tell sends a state. A service manager that takes none does not stop a run.
