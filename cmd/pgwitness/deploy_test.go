@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -193,5 +194,29 @@ func TestKubernetesManifests(t *testing.T) {
 		if got := at(kinds[kind], "spec", "selector", "matchLabels", "app.kubernetes.io/name"); got != labels || got == nil {
 			t.Errorf("%s selects %v, the pods are %v", kind, got, labels)
 		}
+	}
+}
+
+// The configuration that a page shows is one that the schema takes, which has the program's keys (TestSchemaHasEveryKey).
+func TestShownFilesConform(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+			n++
+			if err := conforms(t, m[1]); err != nil {
+				t.Errorf("%s:\n%s%v", page, m[1], err)
+			}
+		}
+	}
+	if n < 2 {
+		t.Errorf("%d files are shown", n)
 	}
 }
