@@ -75,8 +75,12 @@ func (c *config) brokerSASL() (sasl.Mechanism, error) {
 	if s.Mechanism == "" {
 		return nil, nil
 	}
-	if s.Mechanism == "plain" && !c.Kafka.TLS.Enabled {
-		return nil, c.refuse("kafka.sasl.mechanism", s.Mechanism, "with kafka.tls.enabled: true, because it sends the password as it is; scram-sha-512 does not")
+	if !strings.HasPrefix(s.Mechanism, "scram-") && !c.Kafka.TLS.Enabled {
+		return nil, c.refuse("kafka.sasl.mechanism", s.Mechanism, "with kafka.tls.enabled: true, because it sends the password, or the token, as it is; scram-sha-512 does not")
+	}
+	if s.Mechanism == "oauthbearer" || s.Mechanism == "aws-msk-iam" {
+		t, err := c.brokerTokens()
+		return bearer{t}, err
 	}
 	if s.Username == "" || s.PasswordFile == "" {
 		return nil, usagef("kafka.sasl.mechanism %s needs kafka.sasl.username and kafka.sasl.password_file", s.Mechanism)
