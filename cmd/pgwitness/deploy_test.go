@@ -170,7 +170,7 @@ func TestKubernetesManifests(t *testing.T) {
 	if err := errors.Join(cfg.load(filepath.Join(dir, "pgwitness.yaml"), pflag.NewFlagSet("", pflag.ContinueOnError)), cfg.needBrokers()); err != nil {
 		t.Error(err)
 	}
-	if cfg.Run.Listen != ":9187" {
+	if cfg.Run.Listen != "0.0.0.0:9187" {
 		t.Errorf("it listens on %q", cfg.Run.Listen)
 	}
 	pod := at(kinds["Deployment"], "spec", "template", "spec")
