@@ -107,7 +107,8 @@ func (s *secured) byClient(t *testing.T, i *issuer, secret string) []string {
 
 // byCommand is that of one that runs a program for them.
 func (s *secured) byCommand(t *testing.T, argv string) []string {
-	return append(s.through(t, "oauthbearer", ""), "PGWITNESS_KAFKA_SASL_OAUTH_TOKEN_COMMAND="+argv)
+	return append(s.through(t, "oauthbearer", ""), "PGWITNESS_KAFKA_SASL_OAUTH_TOKEN_COMMAND="+argv,
+		"PGWITNESS_KAFKA_SASL_OAUTH_EXTENSIONS=logicalCluster=lkc-1,identityPoolId=pool-1")
 }
 
 // TestKafkaTokens: tokens from an authorization server and from a program let us in; what is wrong is told with the key to

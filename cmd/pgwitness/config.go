@@ -64,11 +64,12 @@ type saslConfig struct {
 }
 
 type oauthConfig struct {
-	TokenCommand     []string `yaml:"token_command"` // or by client credentials from:
-	TokenURL         string   `yaml:"token_url"`
-	ClientID         string   `yaml:"client_id"`
-	ClientSecretFile string   `yaml:"client_secret_file"`
-	Scope            string   `yaml:"scope"`
+	TokenCommand     []string          `yaml:"token_command"` // or by client credentials from:
+	TokenURL         string            `yaml:"token_url"`
+	ClientID         string            `yaml:"client_id"`
+	ClientSecretFile string            `yaml:"client_secret_file"`
+	Scope            string            `yaml:"scope"`
+	Extensions       map[string]string `yaml:"extensions"` // beside the token
 }
 
 type topicsConfig struct {

@@ -131,7 +131,7 @@ func kindOf(v reflect.Value) string {
 	case *[]string:
 		return "a list"
 	case *map[string]string:
-		return "names (schema.table: topic; in the environment schema.table=topic,…)"
+		return "names with values (name: value; in the environment name=value,…)"
 	}
 	panic("no name for " + v.Type().String())
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +17,10 @@ import (
 // A bearer is SASL's OAUTHBEARER (RFC 7628; KIP-255): whoever shows a token that the broker believes is let in. kafka-go
 // authenticates a connection once, when it is made. A broker with connections.max.reauth.ms (KIP-368) closes one whose time
 // is over when the next request comes by it; that request is sent again by a new connection, with a new token.
-type bearer struct{ tokens *tokens }
+type bearer struct {
+	tokens     *tokens
+	extensions string // as they stand in a response (KIP-342); empty for none
+}
 
 // Name implements sasl.Mechanism.
 func (b bearer) Name() string { return "OAUTHBEARER" }
@@ -26,7 +31,7 @@ func (b bearer) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return showing(b), []byte("n,,\x01auth=Bearer " + t + "\x01\x01"), nil
+	return showing{b.tokens}, []byte("n,,\x01auth=Bearer " + t + b.extensions + "\x01\x01"), nil
 }
 
 // showing is the rest of the exchange.
@@ -110,6 +115,21 @@ func (e *tokenError) Unwrap() error { return e.cause }
 
 // Mend is what publish.Mend says.
 func (e *tokenError) Mend() string { return "look at " + e.key }
+
+// extensionsOf writes them as they follow a token, the names in order. Where one is not legal (kvpair of RFC 7628;
+// OAuthBearerClientInitialResponse.java, which wants a value) it returns its name, and false.
+func extensionsOf(all map[string]string) (string, bool) {
+	text := ""
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		letters := strings.IndexFunc(name, func(r rune) bool { return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') }) < 0
+		printed := strings.IndexFunc(all[name], func(r rune) bool { return r < ' ' || r > '~' }) < 0
+		if name == "" || name == "auth" || all[name] == "" || !letters || !printed {
+			return name, false
+		}
+		text += "\x01" + name + "=" + all[name]
+	}
+	return text, true
+}
 
 // legalToken is RFC 6750's b64token.
 func legalToken(text string) bool {

@@ -66,14 +66,22 @@ func TestNoToken(t *testing.T) {
 		"a control":    func(context.Context) (token, error) { return token{text: "a\x01auth=b"}, nil },
 		"an old token": func(context.Context) (token, error) { return token{"a", time.Now().Add(-time.Second)}, nil },
 	} {
-		_, first, err := bearer{&tokens{key: "the key", fetch: fetch}}.Start(t.Context())
+		_, first, err := bearer{tokens: &tokens{key: "the key", fetch: fetch}}.Start(t.Context())
 		if err == nil || first != nil || publish.Mend(fmt.Errorf("dial: %w", err)) != "look at the key" {
 			t.Errorf("%s: %q, %v", name, first, err)
 		}
 	}
-	_, first, err := bearer{&tokens{fetch: func(context.Context) (token, error) { return token{text: "abc"}, nil }}}.Start(t.Context())
-	if want := "n,,\x01auth=Bearer abc\x01\x01"; err != nil || string(first) != want {
-		t.Errorf("%q, %v; want %q", first, err, want)
+	fetch := func(context.Context) (token, error) { return token{text: "abc"}, nil }
+	for _, extensions := range []map[string]string{nil, {"identityPoolId": "pool-1", "logicalCluster": "lkc 1"}} {
+		text, ok := extensionsOf(extensions)
+		_, first, err := bearer{&tokens{fetch: fetch}, text}.Start(t.Context())
+		want := "n,,\x01auth=Bearer abc\x01\x01"
+		if extensions != nil {
+			want = "n,,\x01auth=Bearer abc\x01identityPoolId=pool-1\x01logicalCluster=lkc 1\x01\x01"
+		}
+		if err != nil || !ok || string(first) != want {
+			t.Errorf("%q, %v, %v; want %q", first, ok, err, want)
+		}
 	}
 }
 
@@ -141,6 +149,10 @@ func TestTokenSettings(t *testing.T) {
 		{"no-such-program", saslConfig{Mechanism: "oauthbearer", OAuth: oauthConfig{TokenCommand: []string{"no-such-program"}}}},
 		{"client_secret_file", saslConfig{Mechanism: "oauthbearer", OAuth: oauthConfig{TokenURL: "https://id", ClientID: "c"}}},
 		{"no such file", saslConfig{Mechanism: "oauthbearer", OAuth: oauthConfig{TokenURL: "https://id", ClientID: "c", ClientSecretFile: secret + "2"}}},
+		{"not auth", saslConfig{Mechanism: "oauthbearer", OAuth: oauthConfig{TokenCommand: []string{"go"}, Extensions: map[string]string{"auth": "x"}}}},
+		{"a-b", saslConfig{Mechanism: "oauthbearer", OAuth: oauthConfig{TokenCommand: []string{"go"}, Extensions: map[string]string{"a-b": "x"}}}},
+		{"not auth", saslConfig{Mechanism: "oauthbearer", OAuth: oauthConfig{TokenCommand: []string{"go"}, Extensions: map[string]string{"": "x"}}}},
+		{"printable", saslConfig{Mechanism: "oauthbearer", OAuth: oauthConfig{TokenCommand: []string{"go"}, Extensions: map[string]string{"a": "x\x01auth=y"}}}},
 		{"https", saslConfig{Mechanism: "oauthbearer", OAuth: oauthConfig{TokenURL: "http://id.example/token", ClientID: "c", ClientSecretFile: secret}}},
 		{"https", saslConfig{Mechanism: "oauthbearer", OAuth: oauthConfig{TokenURL: "https://user:pw@id/token", ClientID: "c", ClientSecretFile: secret}}},
 	} {
