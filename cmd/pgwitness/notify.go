@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -27,20 +26,21 @@ type notifier struct {
 }
 
 // startNotifier begins to tell. ctx ends when the run is asked to stop; close ends the telling.
-func startNotifier(ctx context.Context, log hclog.Logger) (*notifier, error) {
+func startNotifier(ctx context.Context, log hclog.Logger) *notifier {
 	n := &notifier{log: log, quit: make(chan struct{}), done: make(chan struct{})}
-	address := os.Getenv("NOTIFY_SOCKET")
-	if address == "" {
-		close(n.done)
-		return n, nil
+	if address := os.Getenv("NOTIFY_SOCKET"); address != "" {
+		var err error
+		if n.conn, err = net.Dial("unixgram", address); err != nil { // an @ at its beginning is for net's care
+			log.Warn("the service manager cannot be told", "error", err)
+		}
 	}
-	var err error
-	if n.conn, err = net.Dial("unixgram", address); err != nil { // an @ at its beginning is for net's care
-		return nil, fmt.Errorf("NOTIFY_SOCKET: %w", err)
+	if n.conn == nil {
+		close(n.done)
+		return n
 	}
 	n.tell("STATUS=connecting, or waiting for the slot")
 	go n.run(ctx, watchdog())
-	return n, nil
+	return n
 }
 
 // watchdog is how often the service manager wants a sign of life, 0 for never (sd_watchdog_enabled(3)). It is asked of

@@ -112,9 +112,7 @@ func run(ctx context.Context, cfg *config, what order, log hclog.Logger) error {
 		return err
 	}
 	defer r.monitor.close()
-	if r.manager, err = startNotifier(ctx, log); err != nil {
-		return err
-	}
+	r.manager = startNotifier(ctx, log)
 	defer r.manager.close()
 	for {
 		began := time.Now()
