@@ -78,7 +78,7 @@ release: ## static binaries for linux on amd64 and arm64, their checksums and wh
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOFLAGS= $(GO) build -trimpath -buildvcs=false \
 			-ldflags '-s -w -buildid= -X main.version=$(VERSION)' -o $(RELEASE)/pgwitness-linux-$$arch ./cmd/pgwitness || exit; \
 	done
-	$(GO) run ./docs/deploy/sbom $(VERSION) $(RELEASE)/pgwitness-linux-amd64 $(RELEASE)/pgwitness-linux-arm64
+	$(GO) run ./integration/sbom $(VERSION) $(RELEASE)/pgwitness-linux-amd64 $(RELEASE)/pgwitness-linux-arm64
 	cd $(RELEASE) && sha256sum pgwitness-linux-* >SHA256SUMS
 
 # Exact, so that the same tool judges everywhere. It fetches itself and Go's vulnerability database.

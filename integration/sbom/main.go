@@ -1,7 +1,7 @@
 // Sbom writes down what Go binaries are made of, as the go command noted it in them (debug/buildinfo): FILE.cdx.json for
 // each FILE, in CycloneDX 1.5's JSON.
 //
-//	go run ./docs/deploy/sbom VERSION FILE…
+//	go run ./integration/sbom VERSION FILE…
 package main
 
 import (
