@@ -82,7 +82,7 @@ func shown(text string) string {
 		line = regexp.QuoteMeta(strings.TrimRight(line, "\n"))
 		lines = append(lines, strings.ReplaceAll(line, "…", "[^\n]*"))
 	}
-	return "(?s)" + strings.Join(lines, "\n(?:.*\n)?")
+	return "(?ms)^" + strings.Join(lines, "$\n(?:.*\n)?^") + "$"
 }
 
 // A reading is somebody who follows a page.
