@@ -8,7 +8,7 @@ GO      ?= go
 # of processors.
 SUITE = $(GO) test -tags integration -count=1 -p 2 -parallel 4 -timeout 60m
 
-.PHONY: help build demo test unit fuzz integration nemesis lint image
+.PHONY: help build demo test unit fuzz integration nemesis lint image release vulnerabilities
 .PHONY: bench bench-quick bench-latency bench-source bench-growth bench-hold
 export ROWS BIG WORKLOADS CONTESTANTS WAYS LOADS CLIENTS RATES LATENCY_SECONDS GROWTHS FULL
 
@@ -69,3 +69,18 @@ bench-hold: ## what hold costs: transactions a second, in ROUNDS (5) of five sec
 
 image: ## a container image with the static binary, which runs as nobody
 	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
+
+# The same sources, version and Go release give the same bytes on every machine.
+RELEASE ?= build/release
+release: ## static binaries for linux on amd64 and arm64, their checksums and what is in them: build/release
+	@mkdir -p $(RELEASE)
+	for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOFLAGS= $(GO) build -trimpath -buildvcs=false \
+			-ldflags '-s -w -buildid= -X main.version=$(VERSION)' -o $(RELEASE)/pgwitness-linux-$$arch ./cmd/pgwitness || exit; \
+	done
+	$(GO) run ./integration/sbom $(VERSION) $(RELEASE)/pgwitness-linux-amd64 $(RELEASE)/pgwitness-linux-arm64
+	cd $(RELEASE) && sha256sum pgwitness-linux-* >SHA256SUMS
+
+# Exact, so that the same tool judges everywhere. It fetches itself and Go's vulnerability database.
+vulnerabilities: ## known vulnerabilities that the binary can reach; it needs the network (docs/security.md)
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./cmd/pgwitness

@@ -314,6 +314,10 @@ const (
 	goodbye = 2 * time.Second        // for all of it
 )
 
+// Alive reports whether the server has heard of us when it should have, whether or not anybody calls Next. Any goroutine
+// may ask until Close is called. A process that lives and answers false hangs.
+func (s *Source) Alive() bool { return s.writer.alive() }
+
 // Close confirms what is durable, ends the session and waits for its goroutines. It is called after the last Next has
 // returned. Its error means that the server may not have taken the last confirmation, so that it will send again what
 // came after the one before.

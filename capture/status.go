@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -47,14 +48,16 @@ func (p pace) due(news, asked bool) time.Duration {
 
 // A writer owns the writing half until it is stopped.
 type writer struct {
-	link *link
-	pace pace
-	quit chan struct{}
-	done chan struct{}
+	link  *link
+	pace  pace
+	began time.Time
+	wrote atomic.Int64 // when it wrote last, in nanoseconds after it began
+	quit  chan struct{}
+	done  chan struct{}
 }
 
 func startWriter(l *link, p pace, start pglogrepl.LSN) *writer {
-	w := &writer{link: l, pace: p, quit: make(chan struct{}), done: make(chan struct{})}
+	w := &writer{link: l, pace: p, began: time.Now(), quit: make(chan struct{}), done: make(chan struct{})}
 	go w.run(start)
 	return w
 }
@@ -68,6 +71,12 @@ func (w *writer) stop() {
 		w.link.fail(errors.New("the server takes no status"))
 		<-w.done
 	}
+}
+
+// alive reports whether it has written in the time that it has for that: until a status is due, and for the writing. Where
+// the server takes none, the connection is given up before that.
+func (w *writer) alive() bool {
+	return time.Since(w.began)-time.Duration(w.wrote.Load()) <= w.pace.unasked+w.pace.timeout+goodbye
 }
 
 func (w *writer) run(told pglogrepl.LSN) {
@@ -106,6 +115,7 @@ func (w *writer) run(told pglogrepl.LSN) {
 			return
 		}
 		last = time.Now()
+		w.wrote.Store(int64(last.Sub(w.began)))
 		timer.Reset(w.pace.unasked)
 	}
 }

@@ -177,7 +177,31 @@ func TestStatusNotTaken(t *testing.T) {
 		if _, err := theirs.Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("the connection is still open: %v", err)
 		}
+		if !w.alive() {
+			t.Error("held for dead before the session could end")
+		}
+		time.Sleep(15 * time.Second)
+		if w.alive() {
+			t.Error("held for alive 76 s after its last word")
+		}
 		w.stop()
+	})
+}
+
+// A writer that nobody gives anything to say is alive all the same.
+func TestWriterIsAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		go io.Copy(io.Discard, theirs)
+		w := startWriter(&link{conn: ours, wake: make(chan struct{}, 1)}, paceOf(time.Minute), 0x100)
+		for range 1000 {
+			time.Sleep(time.Second)
+			if !w.alive() {
+				t.Fatal("held for dead")
+			}
+		}
+		w.stop()
+		theirs.Close()
 	})
 }
 

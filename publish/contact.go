@@ -23,7 +23,14 @@ func (c *cluster) connect(ctx context.Context) error {
 	defer cancel()
 	var err error
 	for ctx.Err() == nil {
-		if _, err = c.client.Metadata(ctx, &kafka.MetadataRequest{}); err == nil || refused(err) {
+		_, last := c.client.Metadata(ctx, &kafka.MetadataRequest{})
+		if last == nil {
+			return nil
+		}
+		if err == nil || ctx.Err() == nil { // that the time is over tells less than what went wrong before
+			err = last
+		}
+		if refused(last) {
 			break
 		}
 		var refusal *net.OpError
@@ -53,9 +60,12 @@ func Mend(err error) string {
 	var refusal *net.OpError
 	var plain tls.RecordHeaderError
 	var stranger *tls.CertificateVerificationError
+	var mended interface{ Mend() string } // of whoever made the mechanism
 	switch {
+	case errors.As(err, &mended):
+		return mended.Mend()
 	case errors.Is(err, kafka.SASLAuthenticationFailed):
-		return "look at kafka.sasl.username and kafka.sasl.password_file"
+		return "look at kafka.sasl.username and kafka.sasl.password_file, or at kafka.sasl.oauth"
 	case errors.Is(err, kafka.UnsupportedSASLMechanism), errors.Is(err, kafka.IllegalSASLState):
 		return "look at kafka.sasl.mechanism"
 	case errors.As(err, &stranger):

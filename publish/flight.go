@@ -200,12 +200,7 @@ func (d *delivery) acknowledge(p *partition) {
 // retry brings the partition's first batch back into a lane after a pause. The caller holds d.mu.
 func (d *delivery) retry(p *partition, failure error) {
 	p.failures++
-	d.cfg.Meter.Retried(causeOf(failure))
-	pause := min(leastBackoff<<min(p.failures-1, 10), mostBackoff)
-	if p.failures%10 == 0 {
-		d.log.Warn("Kafka does not acknowledge; the same bytes are sent again", "partition", p.String(),
-			"tries", p.failures, "error", cause(failure))
-	}
+	tries, pause := p.failures, min(leastBackoff<<min(p.failures-1, 10), mostBackoff)
 	stale := judgeLayout(failure)
 	d.flights.Go(func() {
 		sleep(d.ctx, pause)
@@ -214,6 +209,17 @@ func (d *delivery) retry(p *partition, failure error) {
 		if stale {
 			d.cluster.refresh()
 			now, err = d.cluster.layout(d.ctx)
+		}
+		reason := failure
+		if err != nil { // while no broker answers, a batch fails because its topic is not known any more
+			reason = err
+		}
+		if d.ctx.Err() == nil {
+			d.cfg.Meter.Retried(causeOf(reason))
+			if tries%10 == 0 {
+				d.log.Warn("Kafka does not acknowledge; the same bytes are sent again", "partition", p.String(),
+					"tries", tries, "error", cause(reason))
+			}
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()

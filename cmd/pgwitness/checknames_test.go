@@ -3,7 +3,7 @@ package main
 import (
 	"go/ast"
 	"go/parser"
-	"go/token"
+	gotoken "go/token"
 	"os"
 	"regexp"
 	"slices"
@@ -13,7 +13,7 @@ import (
 
 // docs/checks.md explains every check that the code knows, and no other, once.
 func TestChecksAreDocumented(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "checknames.go", nil, 0)
+	file, err := parser.ParseFile(gotoken.NewFileSet(), "checknames.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

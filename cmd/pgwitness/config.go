@@ -65,6 +65,18 @@ type saslConfig struct {
 	Mechanism    string `yaml:"mechanism"` // empty for none
 	Username     string `yaml:"username"`
 	PasswordFile string `yaml:"password_file"`
+
+	OAuth  oauthConfig `yaml:"oauth"`  // of oauthbearer
+	Region string      `yaml:"region"` // of aws-msk-iam
+}
+
+type oauthConfig struct {
+	TokenCommand     []string          `yaml:"token_command"` // or by client credentials from:
+	TokenURL         string            `yaml:"token_url"`
+	ClientID         string            `yaml:"client_id"`
+	ClientSecretFile string            `yaml:"client_secret_file"`
+	Scope            string            `yaml:"scope"`
+	Extensions       map[string]string `yaml:"extensions"` // beside the token
 }
 
 type topicsConfig struct {

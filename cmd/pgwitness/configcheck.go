@@ -31,7 +31,7 @@ func (c *config) check() error {
 		{"source.publication", c.Source.Publication, legalName(c.Source.Publication), "1 to 63 bytes"},
 		{"kafka.prefix", c.Kafka.Prefix, legalPrefix(c.Kafka.Prefix), fmt.Sprintf("1 to %d of a-z, A-Z, 0-9, '.', '_' and '-'", longestPrefix)},
 		oneOf("kafka.compression", c.Kafka.Compression, "lz4", "none", "gzip", "snappy", "zstd"),
-		oneOf("kafka.sasl.mechanism", c.Kafka.SASL.Mechanism, "", "plain", "scram-sha-256", "scram-sha-512"),
+		oneOf("kafka.sasl.mechanism", c.Kafka.SASL.Mechanism, "", "plain", "scram-sha-256", "scram-sha-512", "oauthbearer", "aws-msk-iam"),
 		{"kafka.batch_bytes", c.Kafka.BatchBytes, between(c.Kafka.BatchBytes, 1<<10, math.MaxInt32), "1024 or more"},
 		{"kafka.buffer_bytes", c.Kafka.BufferBytes, c.Kafka.BufferBytes >= c.Kafka.BatchBytes, "at least kafka.batch_bytes"},
 		{"topics.partitions", c.Topics.Partitions, between(c.Topics.Partitions, 1, math.MaxInt32), "1 or more"},

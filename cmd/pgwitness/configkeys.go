@@ -129,7 +129,7 @@ func kindOf(v reflect.Value) string {
 	case *maskNames:
 		return "masks (schema.table.column: redact, hash, last4 or null-marker; in the environment schema.table.column=redact,…)"
 	case *map[string]string:
-		return "names (schema.table: topic; in the environment schema.table=topic,…)"
+		return "names with values (name: value; in the environment name=value,…)"
 	}
 	panic("no name for " + v.Type().String())
 }

@@ -75,8 +75,16 @@ func (c *config) brokerSASL() (sasl.Mechanism, error) {
 	if s.Mechanism == "" {
 		return nil, nil
 	}
-	if s.Mechanism == "plain" && !c.Kafka.TLS.Enabled {
-		return nil, c.refuse("kafka.sasl.mechanism", s.Mechanism, "with kafka.tls.enabled: true, because it sends the password as it is; scram-sha-512 does not")
+	if !strings.HasPrefix(s.Mechanism, "scram-") && !c.Kafka.TLS.Enabled {
+		return nil, c.refuse("kafka.sasl.mechanism", s.Mechanism, "with kafka.tls.enabled: true, because it sends the password, or the token, as it is; scram-sha-512 does not")
+	}
+	if s.Mechanism == "oauthbearer" || s.Mechanism == "aws-msk-iam" {
+		extensions, ok := extensionsOf(s.OAuth.Extensions)
+		if !ok {
+			return nil, c.refuse("kafka.sasl.oauth.extensions", extensions, "names of a-z and A-Z, but not auth, with values of printable ASCII")
+		}
+		t, err := c.brokerTokens()
+		return bearer{t, extensions}, err
 	}
 	if s.Username == "" || s.PasswordFile == "" {
 		return nil, usagef("kafka.sasl.mechanism %s needs kafka.sasl.username and kafka.sasl.password_file", s.Mechanism)

@@ -38,6 +38,16 @@ func (m *monitor) unready(ctx context.Context) []string {
 	return reasons
 }
 
+// health answers /healthz. Only a session whose server does not hear of us any more wants another process: a server or a
+// broker that is away is waited for.
+func (m *monitor) health(w http.ResponseWriter, _ *http.Request) {
+	if p := m.present.Load(); p != nil && !p.slot.Alive() {
+		http.Error(w, "the session at the slot hangs: the server has heard nothing for too long", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
 // ready answers /readyz.
 func (m *monitor) ready(w http.ResponseWriter, r *http.Request) {
 	reasons := m.unready(r.Context())

@@ -100,6 +100,7 @@ type runner struct {
 	log     hclog.Logger
 	console *console // where the log goes
 	monitor *monitor
+	manager *notifier // of the service, if there is one
 	who     *attendance
 	seen    *coverage
 	meter   *meter
@@ -124,6 +125,8 @@ func run(ctx context.Context, cfg *config, what order, log hclog.Logger, out *co
 	if cfg.masks != nil {
 		log.Info("columns are masked", "columns", len(cfg.Mask), "key_id", cfg.masks.KeyID())
 	}
+	r.manager = startNotifier(ctx, log)
+	defer r.manager.close()
 	for {
 		began := time.Now()
 		err := r.session(ctx)

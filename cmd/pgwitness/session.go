@@ -51,6 +51,8 @@ func (r *runner) session(ctx context.Context) error {
 		return cmp.Or(err, end)
 	}
 	r.monitor.present.Store(&present{slot: slot, sink: kafka, began: began})
+	r.manager.session(slot)
+	defer r.manager.between()
 	worked := r.watchBacklog(reading, slot, kafka)
 	defer func() {
 		stop(nil)

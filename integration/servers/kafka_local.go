@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +45,7 @@ type node struct {
 	broker, controller   string // addresses
 	java, classpath, uid string
 	others               []listener
+	machine              []string // options of the Java machine
 }
 
 func localKafka(brokers int, properties []string, others ...listener) (*Kafka, error) {
@@ -58,9 +60,10 @@ func localKafka(brokers int, properties []string, others ...listener) (*Kafka, e
 	id := make([]byte, 16)
 	rand.Read(id)
 	uid := base64.RawURLEncoding.EncodeToString(id) // as Kafka's Uuid prints itself
+	machine, properties := machineOptions(properties)
 	var nodes []*node
 	for i := range brokers {
-		n := &node{id: i + 1, java: java, classpath: classpath, uid: uid, others: others}
+		n := &node{id: i + 1, java: java, classpath: classpath, uid: uid, others: others, machine: machine}
 		if err := n.place(); err != nil {
 			return nil, err
 		}
@@ -79,6 +82,18 @@ func localKafka(brokers int, properties []string, others ...listener) (*Kafka, e
 		return nil, err
 	}
 	return k, nil
+}
+
+// machineOptions parts what is for the Java machine from the broker's properties.
+func machineOptions(all []string) (options, properties []string) {
+	for _, p := range all {
+		if strings.HasPrefix(p, "-D") {
+			options = append(options, p)
+		} else {
+			properties = append(properties, p)
+		}
+	}
+	return options, properties
 }
 
 // place finds a directory and ports.
@@ -139,8 +154,8 @@ func (n *node) command(brokers int) process.Command {
 	heap := map[int]string{1: "-Xmx768m", 3: "-Xmx384m"}[brokers]
 	return process.Command{
 		Path: n.java,
-		Args: []string{heap, "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", n.classpath,
-			"kafka.Kafka", n.properties()},
+		Args: slices.Concat([]string{heap, "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"}, n.machine,
+			[]string{"-cp", n.classpath, "kafka.Kafka", n.properties()}),
 		Dir: n.dir, Stdout: filepath.Join(n.dir, "log"), Stderr: filepath.Join(n.dir, "log"), Orphaned: syscall.SIGKILL,
 	}
 }

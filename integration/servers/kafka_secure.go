@@ -29,8 +29,9 @@ type SecureKafka struct {
 // A listener is one beside the plain one.
 type listener struct{ name, protocol, address string }
 
-// StartSecureKafka starts one broker on this machine, whatever the source of the others, with these users of PLAIN.
-func StartSecureKafka(t testing.TB, authority *certificates.Authority, server certificates.Pair, users map[string]string) *SecureKafka {
+// StartSecureKafka starts one broker on this machine, whatever the source of the others, with these users of PLAIN. Further
+// properties win over its own; those that begin with -D are the Java machine's.
+func StartSecureKafka(t testing.TB, authority *certificates.Authority, server certificates.Pair, users map[string]string, further ...string) *SecureKafka {
 	t.Helper()
 	saslPort, err1 := freePort()
 	tlsPort, err2 := freePort()
@@ -58,7 +59,7 @@ func StartSecureKafka(t testing.TB, authority *certificates.Authority, server ce
 		properties = append(properties, at+"keystore.type=PEM", at+"keystore.location="+server.Both,
 			at+"truststore.type=PEM", at+"truststore.location="+authority.File)
 	}
-	k, err := localKafka(1, properties, listener{"SASL", "SASL_SSL", s.SASL}, listener{"TLS", "SSL", s.TLS})
+	k, err := localKafka(1, append(properties, further...), listener{"SASL", "SASL_SSL", s.SASL}, listener{"TLS", "SSL", s.TLS})
 	if err != nil {
 		t.Fatal(err)
 	}
