@@ -6,7 +6,7 @@ GO      ?= go
 
 # Of the suite two packages run at a time, and of each the tests that mostly wait together (t.Parallel), whatever the number
 # of processors.
-SUITE = $(GO) test -tags integration -count=1 -p 2 -parallel 4 -timeout 60m
+SUITE = $(GO) test -tags integration -count=1 -p 2 -parallel 6 -timeout 60m
 
 .PHONY: help build demo test unit fuzz integration nemesis lint image release vulnerabilities
 .PHONY: bench bench-quick bench-latency bench-source bench-growth bench-hold
