@@ -20,6 +20,7 @@ type Sampler struct {
 	done   chan struct{}
 
 	mu    sync.Mutex // guards the rest
+	turn  int        // how often it was begun anew
 	seen  map[uint32]sampled
 	order []uint32 // of seen, the oldest first; order[first:] counts
 	first int
@@ -88,8 +89,9 @@ func (s *Sampler) sample(ctx context.Context, a **activity) (err error) {
 		}
 	}
 	if (*a).reopen(ctx, &s.cfg) {
-		s.forget()
+		s.Forget()
 	}
+	turn := s.current()
 	if time.Since((*a).made) > sampleRests {
 		(*a).close(ctx)
 		*a = nil
@@ -99,14 +101,23 @@ func (s *Sampler) sample(ctx context.Context, a **activity) (err error) {
 	if err != nil {
 		return fmt.Errorf("look who is active: %w", err)
 	}
-	s.note(snap)
+	s.note(snap, turn)
 	return nil
 }
 
-// note keeps what was seen, up to a bound.
-func (s *Sampler) note(snap *snapshot) {
+func (s *Sampler) current() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.turn
+}
+
+// note keeps what was seen, up to a bound, unless all was forgotten after it had been asked for.
+func (s *Sampler) note(snap *snapshot, turn int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if turn != s.turn {
+		return
+	}
 	for xid, session := range snap.sessions {
 		if _, again := s.seen[xid]; !again {
 			s.order = append(s.order, xid)
@@ -123,11 +134,13 @@ func (s *Sampler) note(snap *snapshot) {
 	}
 }
 
-// forget begins anew. When the server has crashed, ids of transactions that had not reached the disk are given again, to
-// others; our connection ends with it.
-func (s *Sampler) forget() {
+// Forget begins anew. When the server has crashed, ids of transactions that had not reached the disk are given again, to
+// others. All connections end with it, but which of them is back first nobody knows: it is called with each new session at
+// the slot, too, before that asks for a transaction.
+func (s *Sampler) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.turn++
 	clear(s.seen)
 	s.order, s.first = nil, 0
 }

@@ -12,8 +12,8 @@ func TestSamplerKeeps(t *testing.T) {
 	alice := &Session{User: "alice"}
 	const all = 2*mostSampled + 10
 	for xid := uint32(1); xid <= all; xid++ {
-		s.note(&snapshot{at: now, sessions: map[uint32]*Session{xid: alice}})
-		s.note(&snapshot{at: now, sessions: map[uint32]*Session{xid: alice}}) // again, which counts once
+		s.note(&snapshot{at: now, sessions: map[uint32]*Session{xid: alice}}, 0)
+		s.note(&snapshot{at: now, sessions: map[uint32]*Session{xid: alice}}, 0) // again, which counts once
 	}
 	for _, test := range []struct {
 		xid  uint32
@@ -33,8 +33,16 @@ func TestSamplerKeeps(t *testing.T) {
 	if len(s.seen) != mostSampled || cap(s.order) > 4*mostSampled {
 		t.Errorf("%d are kept, of %d places", len(s.seen), cap(s.order))
 	}
-	s.forget()
+	s.Forget()
 	if got := s.Of(all, now); got != nil {
 		t.Errorf("after a crash: %v", got)
+	}
+	s.note(&snapshot{at: now, sessions: map[uint32]*Session{all: alice}}, 0)
+	if got := s.Of(all, now); got != nil {
+		t.Errorf("what was asked for before the crash and answered afterwards: %v", got)
+	}
+	s.note(&snapshot{at: now, sessions: map[uint32]*Session{all: alice}}, s.current())
+	if got := s.Of(all, now); got != alice {
+		t.Errorf("seen after the crash: %v", got)
 	}
 }

@@ -59,7 +59,9 @@ func (a *attendance) join(ctx context.Context, slot *capture.Source, fail contex
 			return err
 		}
 	}
-	if every := a.cfg.Sample.Interval; every > 0 && a.sampler == nil {
+	if every := a.cfg.Sample.Interval; a.sampler != nil {
+		a.sampler.Forget()
+	} else if every > 0 {
 		a.sampler = witness.StartSampler(lasting, slot.Witness(), every, a.unheld, a.log)
 	}
 	patience := a.cfg.Hold.MaxWait
