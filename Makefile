@@ -9,7 +9,7 @@ GO      ?= go
 SUITE = $(GO) test -tags integration -count=1 -p 2 -parallel 6 -timeout 60m
 
 .PHONY: help build demo test unit fuzz integration nemesis lint image release vulnerabilities
-.PHONY: bench bench-quick bench-latency bench-source bench-growth bench-hold
+.PHONY: bench bench-quick bench-latency bench-source bench-growth bench-hold bench-start bench-micro profile
 export ROWS BIG WORKLOADS CONTESTANTS WAYS LOADS CLIENTS RATES LATENCY_SECONDS GROWTHS FULL
 
 help: ## show this list
@@ -66,6 +66,22 @@ bench-growth: ## rate and memory while columns, tables, partitions, rows, transa
 
 bench-hold: ## what hold costs: transactions a second, in ROUNDS (5) of five seconds for each of eight ways
 	$(BENCH) 'Hold|Bystander'
+
+bench-start: ## a run that delivers one row, by the partitions of its topic: seconds, and requests of the broker
+	$(BENCH) Start
+
+bench-micro: ## decoding, encoding and batches alone, COUNT (6) times; OLD=FILE compares with an earlier build/bench/micro.txt
+	@mkdir -p build/bench
+	$(GO) test -run '^$$' -bench . -benchmem -count $(or $(COUNT),6) ./decode ./publish ./capture/... >build/bench/micro.txt
+	$(GO) tool benchstat $(OLD) build/bench/micro.txt
+
+profile: ## where a catch-up spends processor time and allocates: build/profile/cpu.pprof, allocs.pprof; WORKLOADS=inserts
+	@mkdir -p build/profile
+	$(GO) build -tags profile -o build/profile/pgwitness ./cmd/pgwitness
+	PGWITNESS_PROFILE=$(CURDIR)/build/profile PGWITNESS_TEST_BINARY=$(CURDIR)/build/profile/pgwitness \
+		$(MAKE) bench ROUNDS=1 WORKLOADS=$(or $(WORKLOADS),inserts) CONTESTANTS=$(or $(CONTESTANTS),pgwitness-tcp)
+	$(GO) tool pprof -top -nodecount 25 build/profile/pgwitness build/profile/cpu.pprof
+	$(GO) tool pprof -sample_index alloc_objects -top -nodecount 15 build/profile/pgwitness build/profile/allocs.pprof
 
 image: ## a container image with the static binary, which runs as nobody
 	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .

@@ -78,8 +78,9 @@ func (d *Decoder) loose(lsn pglogrepl.LSN, prefix string, content []byte, emit f
 	s := d.spare(len(prefix) + len(content))
 	id := d.idAt(lsn)
 	s.record = Record{ID: id, Op: OpMessage, Target: Messages, Evidence: unasked.Evidence}
-	s.newKey, s.layout = s.newKey[:0], layout{}
+	s.newKey = s.newKey[:0]
 	s.value = append(appendHead(s.value[:0], id), '0')
+	s.layout = layout{idEnd: len(s.value)}
 	if forged {
 		s.record.Op, s.record.Target = OpControl, Control
 		s.value = appendUnverified(append(s.value, `",`...), prefix, false, content)

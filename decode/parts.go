@@ -4,9 +4,12 @@ import "strconv"
 
 // The parts of a record's JSON that do not depend on a change.
 
+// idBefore is what a record has before its id's text.
+const idBefore = `{"id":"`
+
 // appendHead appends the beginning, up to the ordinal in the id.
 func appendHead(dst []byte, id ID) []byte {
-	dst = id.AppendTo(append(dst, `{"id":"`...))
+	dst = id.AppendTo(append(dst, idBefore...))
 	return dst[:len(dst)-1] // without the ordinal 0
 }
 

@@ -81,6 +81,9 @@ type Record struct {
 	layout layout
 }
 
+// IDText is the ID's text as Value has it, which saves writing it once more. It is borrowed as Value is.
+func (r *Record) IDText() []byte { return r.Value[len(idBefore):r.layout.idEnd] }
+
 // A Source names where changes come from.
 type Source struct {
 	System   uint64

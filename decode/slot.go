@@ -96,8 +96,8 @@ func (d *Decoder) start(s *slot) {
 	s.record = Record{ID: tx.id, XID: tx.xid, Time: tx.time, Evidence: tx.evidence}
 	s.record.ID.Ordinal = tx.ordinal
 	s.newKey = s.newKey[:0]
-	s.layout = layout{}
 	s.value = strconv.AppendUint(append(s.value[:0], tx.head...), tx.ordinal, 10)
+	s.layout = layout{idEnd: len(s.value)}
 }
 
 // finish appends what stands between the change and the tail.

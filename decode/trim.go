@@ -8,6 +8,7 @@ import (
 
 // A layout says where the parts of a record's value lie.
 type layout struct {
+	idEnd       int  // the id's text begins after idBefore
 	keyed       bool // there is a key
 	key, keyEnd int
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -182,7 +181,7 @@ func isNumber(text []byte) bool {
 // text has neither: 2026-11-22 19:34:32.25+00, 0044-03-15 12:00:00 BC, infinity.
 func appendTime(dst, text []byte) []byte {
 	space := bytes.IndexByte(text, ' ')
-	if space < 0 || slices.ContainsFunc(text, func(c byte) bool { return c >= utf8.RuneSelf || !inTime[c] }) {
+	if space < 0 || !isTime(text) {
 		dst, _ = appendString(dst, text)
 		return dst
 	}
@@ -199,8 +198,17 @@ func appendTime(dst, text []byte) []byte {
 	return append(append(dst, clock[era:]...), '"')
 }
 
+func isTime(text []byte) bool {
+	for _, c := range text {
+		if !inTime[c] {
+			return false
+		}
+	}
+	return true
+}
+
 // inTime is the characters of a finite timestamp.
-var inTime = [utf8.RuneSelf]bool{
+var inTime = [256]bool{
 	'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true,
 	'-': true, '+': true, ':': true, '.': true, ' ': true, 'B': true, 'C': true,
 }

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -129,6 +130,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 func TestHoldMetrics(t *testing.T) {
 	t.Parallel()
 	tr, run := heldOn(t, servers.StartPostgres(t, 18), servers.SharedKafka(t), "--listen", "127.0.0.1:0")
+	tr.eventually(t, func() error { // the run looks at the setting from time to time
+		if metricsOf(t, run)["hold_in_force"] != 1 {
+			return errors.New("hold is not in force")
+		}
+		return nil
+	})
 	before := metricsOf(t, run)
 	tr.Exec(t, "create table h (id int primary key)") // not published
 	const commits = 20

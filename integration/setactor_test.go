@@ -204,7 +204,7 @@ func TestCheckForgers(t *testing.T) {
 	tr.Exec(t, "grant execute on function pg_logical_emit_message(boolean, text, text, boolean) to "+other,
 		"grant execute on function pgwitness.set_actor(jsonb) to public")
 	r := tr.command(t, role, "check")
-	expectEnd(t, r, 0, "warning logical-messages: "+other+" and its members may call", "contexts read context-unverified", "warning set_actor: PUBLIC may call it")
+	expectEnd(t, r, 0, "warning logical-messages: "+other+" and its members may call", "contexts read context-unverified", "warning set-actor: PUBLIC may call it")
 	for line := range strings.Lines(r.Stdout) {
 		if mend, ok := strings.CutPrefix(strings.TrimSpace(line), "mend: revoke"); ok {
 			tr.Exec(t, "revoke"+strings.TrimSuffix(mend, ";  -- as superuser"))

@@ -43,7 +43,7 @@ type delivery struct {
 
 	mu       sync.Mutex   // guards everything below, and the partitions
 	fenced   []*partition // of all topics, in the order of opening
-	lanes    map[int32]*lane
+	lanes    []*lane
 	active   []*partition // with a queue
 	buffered int          // bytes in queues
 	free     []*batch     // for reuse
@@ -67,7 +67,6 @@ func newDelivery(ctx context.Context, cfg Config, transactionalID string, log hc
 		log:             log,
 		cluster:         newCluster(cfg, log),
 		codec:           codec,
-		lanes:           make(map[int32]*lane),
 		change:          make(chan struct{}),
 	}
 	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))

@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -14,10 +15,13 @@ import (
 // A lane leads to one broker. One request is under way in it; what arrives meanwhile goes with the next: the batches
 // are as large as the broker is slow (and see rest.go). Guarded by delivery.mu.
 type lane struct {
+	broker  int32
 	ready   []*partition // with a batch to send, not busy
 	flying  bool
-	left    time.Time // the last flight
-	resting bool      // rest is on its way
+	resting bool          // rest is on its way
+	left    time.Time     // when the last flight did
+	carried int           // its bytes
+	apart   time.Duration // from the one before it
 }
 
 // A leg is a partition's part of a flight.
@@ -41,12 +45,9 @@ func (d *delivery) dispatch() {
 		if d.rests(l) {
 			continue
 		}
-		crew := l.board(d.holding)
-		if len(crew) == 0 {
-			continue
+		if crew := l.board(d.holding); len(crew) > 0 {
+			d.flights.Go(func() { d.fly(l, crew) })
 		}
-		l.left = time.Now()
-		d.flights.Go(func() { d.fly(l, crew) })
 	}
 }
 
@@ -66,7 +67,10 @@ func (l *lane) board(holding bool) []leg {
 		crew = append(crew, leg{p, b})
 	}
 	l.ready = append(l.ready[:0], left...)
-	l.flying = len(crew) > 0
+	if len(crew) > 0 {
+		now := time.Now()
+		l.flying, l.left, l.carried, l.apart = true, now, size, now.Sub(l.left)
+	}
 	return crew
 }
 
@@ -233,10 +237,11 @@ func (d *delivery) retry(p *partition, failure error) {
 
 // list puts a partition with work into its leader's lane. The caller holds d.mu.
 func (d *delivery) list(p *partition) {
-	l := d.lanes[p.leader]
-	if l == nil {
-		l = new(lane)
-		d.lanes[p.leader] = l
+	at := slices.IndexFunc(d.lanes, func(l *lane) bool { return l.broker == p.leader })
+	if at < 0 {
+		at = len(d.lanes)
+		d.lanes = append(d.lanes, &lane{broker: p.leader})
 	}
+	l := d.lanes[at]
 	l.ready = append(l.ready, p)
 }

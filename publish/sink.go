@@ -25,7 +25,6 @@ type Sink struct {
 	reroute  bool                     // another one is asked for
 	resumed  bool                     // there was a run before this one
 	lastNote int64                    // milliseconds, of the last control record of the run before
-	id       []byte                   // scratch of Send
 	trimmed  []byte                   // scratch of oversize
 
 	// Guarded by mu.
@@ -92,7 +91,6 @@ func (s *Sink) Send(ctx context.Context, r *decode.Record) error {
 		}
 	}
 	t := l.topic
-	s.id = r.ID.AppendTo(s.id[:0])
 	if r.Everywhere {
 		for _, p := range t.partitions {
 			if err := s.put(ctx, p, r, r.Key, r.Value); err != nil {
@@ -138,7 +136,7 @@ func (s *Sink) put(ctx context.Context, p *partition, r *decode.Record, key, val
 		}
 		s.controlNext++
 	}
-	s.enqueue(p, r.Op, stamp(r), key, value, s.id)
+	s.enqueue(p, r.Op, stamp(r), key, value, r.IDText())
 	s.dispatch()
 	return nil
 }

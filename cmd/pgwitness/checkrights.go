@@ -185,7 +185,10 @@ func (f *findings) topicCreation(ctx context.Context, c *cluster, cfg *config, n
 		request.Topics = append(request.Topics, kafka.TopicConfig{Topic: name, NumPartitions: 1, ReplicationFactor: replication,
 			ConfigEntries: []kafka.ConfigEntry{{ConfigName: "max.message.bytes", ConfigValue: fmt.Sprint(cfg.Topics.MaxMessageBytes)}}})
 	}
-	answer, err := c.client.CreateTopics(ctx, request)
+	// After the answer kafka-go waits until the topics are there (transport.go, refreshMetadata), which they will not be.
+	bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	answer, err := c.client.CreateTopics(bounded, request)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -17,6 +17,8 @@ type coverage struct {
 	total tally      // of the run
 	told  tally      // of what the control topic has been told
 	last  decode.ID  // the transaction counted last
+	by    string     // the evidence of the records added last
+	run   count      // of them, which total lacks: a map costs more than a record should
 	time  int64      // of the newest commit, as decode.Record.Time
 	since time.Time
 }
@@ -38,22 +40,34 @@ func newCoverage() *coverage {
 func (c *coverage) add(r *decode.Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.total[r.Evidence]
-	n.Changes++
+	if r.Evidence != c.by {
+		c.fold()
+		c.by = r.Evidence
+	}
+	c.run.Changes++
 	if id := r.ID; id.LSN != c.last.LSN || id.Timeline != c.last.Timeline {
-		n.Transactions++
+		c.run.Transactions++
 		c.last = id
 		if r.Time != 0 {
 			c.time = r.Time
 		}
 	}
-	c.total[r.Evidence] = n
+}
+
+// fold makes total whole. The caller holds c.mu.
+func (c *coverage) fold() {
+	if c.run != (count{}) {
+		n := c.total[c.by]
+		c.total[c.by] = count{n.Transactions + c.run.Transactions, n.Changes + c.run.Changes}
+		c.run = count{}
+	}
 }
 
 // counts is a copy of the run's.
 func (c *coverage) counts() tally {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.fold()
 	return maps.Clone(c.total)
 }
 
@@ -76,6 +90,7 @@ func (c *coverage) observation(now time.Time, last bool) (publish.Observation, b
 	if now.Sub(c.since) < coverageEvery && !last {
 		return publish.Observation{}, false
 	}
+	c.fold()
 	fresh := tally{}
 	for _, by := range slices.Sorted(maps.Keys(c.total)) {
 		n := c.total[by]

@@ -26,6 +26,7 @@ type stage struct {
 	postgres *servers.Postgres
 	kafka    *servers.Kafka
 	secure   *security // nil for plain connections
+	warmed   bool
 }
 
 // security is what clients need on a stage where both sides speak TLS.
@@ -95,6 +96,9 @@ func (l *backlog) names(slot, source, prefix string) []string {
 		"PGWITNESS_TOPICS_PARTITIONS=" + fmt.Sprint(max(l.partitions, 1)), "PGWITNESS_KAFKA_COMPRESSION=" + l.codec,
 		"PGWITNESS_RUN_DRAIN=10m", // the end of a run waits for the last acknowledgements, however slow the broker
 	}
+	if dir := os.Getenv("PGWITNESS_PROFILE"); dir != "" {
+		names = append(names, "PGWITNESS_PROFILE="+dir)
+	}
 	if l.large {
 		names = append(names, "PGWITNESS_TOPICS_MAX_MESSAGE_BYTES=104857600")
 	}
@@ -119,6 +123,18 @@ func (l *backlog) source(b *testing.B, socket bool) string {
 		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {l.secure.authority}}.Encode()
 	}
 	return u.String()
+}
+
+// warm delivers a stage's first backlog once before it is measured: the broker's code is compiled while it runs, as that of
+// Debezium's worker, and its first half minute costs several times as much.
+func (l *backlog) warm(b *testing.B) {
+	if l.warmed {
+		return
+	}
+	if _, err := l.deliver(b, false); err != nil {
+		b.Fatal(err)
+	}
+	l.warmed = true
 }
 
 // copy makes a slot that stands where the backlog begins.

@@ -26,6 +26,7 @@ func BenchmarkCatchUp(b *testing.B) {
 		}
 		b.Run(w.name, func(b *testing.B) {
 			l := stages[w.tls].fill(b, w, rows)
+			l.warm(b)
 			var done []outcome
 			round := 0
 			for b.Loop() {
