@@ -391,6 +391,28 @@ func TestHoldGivesUp(t *testing.T) {
 	}
 }
 
+// TestHoldEndsForGood: what a run gives up at its end it does not take up again, however long the end takes.
+func TestHoldEndsForGood(t *testing.T) {
+	t.Parallel()
+	tr := proxied(t, newTrailOn(t, servers.StartPostgres(t, 17), servers.SharedKafka(t)))
+	tr.settings = append(tr.settings, "PGWITNESS_RUN_DRAIN=30s")
+	tr.Exec(t, logins()...)
+	tr.setup(t, "public.*", "--hold")
+	run := tr.run(t, "--hold")
+	tr.hold(t)
+	tr.Exec(t, "insert into held default values")
+	tr.awaitConfirmed(t, time.Minute)
+	for _, broker := range tr.brokers {
+		broker.Slow(1500 * time.Millisecond)
+	}
+	if r := run.Stop(t, time.Minute); r.Code != 0 {
+		t.Errorf("SIGTERM: exit code %d", r.Code)
+	}
+	if names := tr.Text(t, "select current_setting('synchronous_standby_names')"); names != "" || strings.Contains(run.Stderr(), "taken_up") {
+		t.Errorf("after the end synchronous_standby_names is %q\n%s", names, run.Stderr())
+	}
+}
+
 // TestHoldTakeover: the standby takes over both slots, and who waited meanwhile goes on, with a name.
 func TestHoldTakeover(t *testing.T) {
 	t.Parallel()

@@ -33,6 +33,7 @@ type keeper struct {
 	state  holdMemory
 	events []publish.Observation
 	looked bool // force is known
+	ending bool // the run ends: what is given up is not taken up again
 	conn   *pgx.Conn
 
 	cancel context.CancelFunc
@@ -294,6 +295,9 @@ func (k *keeper) recover(ctx context.Context, behind time.Duration) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.ending {
+		return nil
+	}
 	if err := k.query(ctx, func(ctx context.Context, conn *pgx.Conn) error { return holdOn(ctx, conn, k.name) }); err != nil {
 		return fmt.Errorf("take up hold again: %w", err)
 	}
@@ -314,6 +318,7 @@ func (k *keeper) stop(ctx context.Context, former int, reason string) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.ending = true
 	if !k.force.Load() {
 		return nil
 	}
