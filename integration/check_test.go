@@ -60,6 +60,7 @@ func expectFinding(t *testing.T, all []finding, name, state, says string) findin
 func TestCheckFindings(t *testing.T) {
 	for _, version := range []int{14, 18} {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
 			tr := newTrail(t, version)
 			tr.Exec(t, "create table a (id int primary key, v text)", "create table b (id int)", "create unlogged table scratch (id int)")
 			tr.setup(t, "public.a,public.b")

@@ -75,6 +75,7 @@ func (f *forgery) forged(word string) {
 func TestForgedContexts(t *testing.T) {
 	for _, version := range []int{14, 18} {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
 			tr, app, other := contextTrail(t, version)
 			tr.settings = append(tr.settings, "PGWITNESS_SAMPLE_INTERVAL=0")
 			f := &forgery{trail: tr, other: other, honest: newCaller(t, tr, app).Conn, forger: servers.Connect(t, tr.URLAs(other, rolePassword))}

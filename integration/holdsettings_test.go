@@ -155,6 +155,7 @@ func holdTrail(t *testing.T, version int) (tr *trail, look *pgx.Conn, list func(
 func TestHoldSettings(t *testing.T) {
 	for _, version := range []int{14, 15, 18} {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
 			tr, look, list := holdTrail(t, version)
 			witness := tr.slot + "_witness"
 			app := servers.Unique("a")

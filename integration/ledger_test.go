@@ -17,6 +17,7 @@ func TestLedger(t *testing.T) {
 	for _, version := range []int{18, 15} {
 		for _, partitions := range []int{1, 5} {
 			t.Run(fmt.Sprintf("%d with %d partitions", version, partitions), func(t *testing.T) {
+				t.Parallel()
 				tr := newTrail(t, version)
 				tr.settings = []string{fmt.Sprintf("PGWITNESS_TOPICS_PARTITIONS=%d", partitions)}
 				tr.ledger(t, workload.Load{Writers: 8, Time: 20 * time.Second / time.Duration(partitions), Seed: seed, Bulk: 100_000})

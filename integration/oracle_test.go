@@ -38,7 +38,10 @@ type sights struct {
 // under settings of database and role that would print values otherwise.
 func TestOracle(t *testing.T) {
 	for _, version := range servers.Versions {
-		t.Run(fmt.Sprint(version), func(t *testing.T) { oracle(t, newTrail(t, version), version) })
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			oracle(t, newTrail(t, version), version)
+		})
 	}
 }
 

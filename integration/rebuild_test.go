@@ -31,7 +31,10 @@ func TestRebuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, version := range []int{14, 18} {
-		t.Run(fmt.Sprint(version), func(t *testing.T) { randomLoad(t, version, seed, length) })
+		t.Run(fmt.Sprint(version), func(t *testing.T) {
+			t.Parallel()
+			randomLoad(t, version, seed, length)
+		})
 	}
 }
 
