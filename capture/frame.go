@@ -72,7 +72,7 @@ func (f *frameReader) need(n int) error {
 		f.waits()
 		got, err := f.src.Read(f.buf[f.end:])
 		f.end += got
-		f.nap.last = got
+		f.nap.read(got)
 		if got > 0 {
 			f.filled()
 			continue

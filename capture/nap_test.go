@@ -31,9 +31,9 @@ func TestNapLook(t *testing.T) {
 	}{
 		{frame(time.Hour, insert), false}, // no Begin seen yet
 		{begin(0), false},
-		{frame(99*time.Millisecond, insert), false},
+		{frame(9*time.Millisecond, insert), false},
 		{frame(time.Second, insert), true}, // a transaction that takes long to send
-		{begin(99 * time.Millisecond), false},
+		{begin(9 * time.Millisecond), false},
 		{begin(time.Second), true},
 		{frame(time.Second, insert), true},
 		{frame(time.Second, ""), true},
@@ -42,8 +42,29 @@ func TestNapLook(t *testing.T) {
 		{keepalive, false},
 		{frame(time.Hour, insert), false},
 	} {
-		if n.look(step.frame); n.behind() != step.want {
-			t.Errorf("step %d: behind %v, want %v", i, n.behind(), step.want)
+		if n.look(step.frame); n.behind() >= behindBy != step.want {
+			t.Errorf("step %d: behind %s, want %v", i, n.behind(), step.want)
+		}
+	}
+}
+
+// TestNapLength: as long as it takes to fill the window, which is not long for large rows, and never longer than allowed.
+func TestNapLength(t *testing.T) {
+	for _, test := range []struct {
+		since int // bytes
+		took  time.Duration
+		want  time.Duration
+	}{
+		{0, time.Hour, 0}, // the first one finds out the rate
+		{100_000, 10 * time.Millisecond, 20 * time.Millisecond},
+		{400_000, 10 * time.Millisecond, 5 * time.Millisecond},
+		{10_000_000, 20 * time.Millisecond, 400 * time.Microsecond},
+		{1000, time.Second, 20 * time.Millisecond},
+	} {
+		n := nap{most: 20 * time.Millisecond, fill: 200_000}
+		n.read(test.since)
+		if got := n.length(test.took); got != test.want {
+			t.Errorf("%d bytes in %s: %s, want %s", test.since, test.took, got, test.want)
 		}
 	}
 }
