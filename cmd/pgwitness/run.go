@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -109,8 +111,16 @@ type runner struct {
 	pauses pauses
 }
 
+// gcPercent is how much garbage there may be for what is in use, which is mostly records that wait for Kafka. A run makes
+// little: collecting it earlier than Go does by itself (100) took 5 to 15 MB off the peak of a catch-up, and cost nothing
+// that shows but with rows of 1 MB (a fifth of our processor time).
+const gcPercent = 40
+
 // run captures until it is told to stop.
 func run(ctx context.Context, cfg *config, what order, log hclog.Logger, out *console) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	r := &runner{cfg: cfg, what: what, log: log, console: out, seen: newCoverage(), meter: newMeter()}
 	r.who = &attendance{cfg: cfg, what: what, log: log, meter: r.meter}
 	defer r.who.close(ctx)
