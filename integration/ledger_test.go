@@ -20,7 +20,7 @@ func TestLedger(t *testing.T) {
 				t.Parallel()
 				tr := newTrail(t, version)
 				tr.settings = []string{fmt.Sprintf("PGWITNESS_TOPICS_PARTITIONS=%d", partitions)}
-				tr.ledger(t, workload.Load{Writers: 8, Time: 20 * time.Second / time.Duration(partitions), Seed: seed, Bulk: 100_000})
+				tr.ledger(t, workload.Load{Writers: 8, Time: 12 * time.Second / time.Duration(partitions), Seed: seed, Bulk: 100_000})
 			})
 		}
 	}

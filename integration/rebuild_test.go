@@ -26,7 +26,7 @@ func TestRebuild(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	length, err := time.ParseDuration(cmp.Or(os.Getenv("PGWITNESS_TEST_REBUILD"), "12s"))
+	length, err := time.ParseDuration(cmp.Or(os.Getenv("PGWITNESS_TEST_REBUILD"), "8s"))
 	if err != nil {
 		t.Fatal(err)
 	}

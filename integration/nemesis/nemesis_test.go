@@ -13,7 +13,7 @@ import (
 
 // TestRounds plays rounds until the number is reached, or until one fails.
 func TestRounds(t *testing.T) {
-	rounds, first := number(t, "NEMESIS_ROUNDS", 10), number(t, "NEMESIS_SEED", uint64(time.Now().UnixMilli()))
+	rounds, first := number(t, "NEMESIS_ROUNDS", 6), number(t, "NEMESIS_SEED", uint64(time.Now().UnixMilli()))
 	w := newWorld(t, 18, 15)
 	sum := newSummary()
 	defer func() { t.Log(sum) }()
