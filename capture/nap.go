@@ -61,7 +61,7 @@ func (n *nap) length(took time.Duration) time.Duration {
 	if n.since == 0 {
 		return 0
 	}
-	return min(n.most, time.Duration(float64(took)*float64(n.fill)/float64(n.since)))
+	return time.Duration(min(float64(n.most), float64(took)*float64(n.fill)/float64(n.since)))
 }
 
 // read takes note of the bytes of a read.
