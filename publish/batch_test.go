@@ -98,17 +98,25 @@ func TestNextSequenceWraps(t *testing.T) {
 	}
 }
 
+// BenchmarkBatch fills batches of 256 KB with records of rows that differ as those of a table do, and seals them.
 func BenchmarkBatch(b *testing.B) {
-	value := bytes.Repeat([]byte(`{"id":1,"name":"something","n":12.5},`), 17)
+	values := make([][]byte, 4096)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range values {
+		values[i] = fmt.Appendf(nil, `{"id":"7412345678901234567.1.16401-00000000016B%04X-%d","op":"insert","schema":"public","table":"orders","key":{"id":%d},`+
+			`"after":{"id":%[3]d,"customer":%d,"status":"%s","amount":%d.%02d,"note":"a note of the usual length, number %[3]d","done":%[8]t},`+
+			`"actor":{"evidence":"none","reason":"no hold"},"tx":{"xid":%[9]d,"ordinal":%[2]d,"commit_lsn":"0/16B%04[1]X"}}`,
+			i/100, i%100, 1_000_000+i, random.IntN(1000), []string{"new", "paid", "sent"}[i%3], random.IntN(10000), random.IntN(100), i%2 == 0, 700+i/100)
+	}
 	id := []byte("7412345678901234567.1.16401-00000000016B3748-3")
-	for _, name := range []string{"none", "lz4", "zstd"} {
+	for _, name := range Codecs {
 		b.Run(name, func(b *testing.B) {
 			c, _ := newCodec(name)
 			var batch batch
 			b.ReportAllocs()
-			b.SetBytes(int64(len(value)))
-			for range b.N {
-				batch.add(0, 1_700_000_000_000, []byte(`{"id":1}`), value, id)
+			b.SetBytes(int64(len(values[0])))
+			for i := range b.N {
+				batch.add(0, 1_700_000_000_000, []byte(`{"id":1}`), values[i%len(values)], id)
 				if batch.size() > 256<<10 {
 					if err := batch.seal(c, producer{}, 0); err != nil {
 						b.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 	kafkacompress "github.com/segmentio/kafka-go/compress"
 )
 
@@ -40,13 +41,24 @@ func newCodec(name string) (codec, error) {
 	case "snappy":
 		c.attribute, c.open = 2, nil // framed by kafka-go (the "xerial" framing Java clients read)
 	case "lz4":
-		c.attribute = 3
+		c.attribute, c.open = 3, newLZ4
 	case "zstd":
 		c.attribute, c.open = 4, newZstd
 	default:
 		return codec{}, fmt.Errorf("compression %q is not one of %s", name, strings.Join(Codecs, ", "))
 	}
 	return c, nil
+}
+
+// newLZ4 opens a frame as Kafka's KafkaLZ4BlockInputStream.java reads it: independent blocks. The frame's own checksum
+// is left out, the batch has one.
+func newLZ4() resettable {
+	w := lz4.NewWriter(nil)
+	err := w.Apply(lz4.BlockSizeOption(lz4.Block256Kb), lz4.ChecksumOption(false), lz4.ConcurrencyOption(1))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return w
 }
 
 func newZstd() resettable {
@@ -63,8 +75,6 @@ func (c codec) appendCompressed(dst, records []byte) ([]byte, error) {
 	switch c.name {
 	case "none":
 		return append(dst, records...), nil
-	case "lz4":
-		return appendLZ4(dst, records)
 	case "snappy":
 		out := appender{dst}
 		w := kafkacompress.Snappy.Codec().NewWriter(&out)
