@@ -222,3 +222,25 @@ func TestAllow(t *testing.T) {
 	expectFinding(t, all, "topic-retention", "ok", "")
 	expectFinding(t, findings(t, tr.environment()), "topic-retention", "warning", "retention.ms is 3600000, topics.retention says -1")
 }
+
+// TestFewerOperations: a publication leaves operations out only where that is allowed, and then setup leaves it so.
+func TestFewerOperations(t *testing.T) {
+	t.Parallel()
+	tr := newTrail(t, 18)
+	tr.Exec(t, "create table t (id int primary key)")
+	setup := func(environment []string, args ...string) product.Result {
+		return product.Run(t, time.Minute, environment, append([]string{"setup", "--source", tr.URL(), "--tables", "public.*", "--role", tr.slot, "--apply"}, args...)...)
+	}
+	allowed := append(tr.names(), "PGWITNESS_ALLOW=fewer-operations")
+	expectEnd(t, setup(tr.names(), "--operations", "delete,insert"), 2, "allow: [fewer-operations]")
+	expectEnd(t, setup(allowed, "--operations", "delete,insert"), 0)
+	tr.Exec(t, "alter role "+tr.slot+" password '"+rolePassword+"'", "insert into t values (1)", "update t set id = 2", "delete from t")
+	tr.catchUp(t, time.Minute)
+	if n := len(tr.records(t)); n != 2 {
+		t.Errorf("%d records, want those of the insert and the delete", n)
+	}
+	expectEnd(t, setup(allowed), 0, "leaves verbs out, as is allowed: it publishes insert, delete")
+	expectEnd(t, setup(tr.names()), 1, "leaves verbs out: it publishes insert, delete")
+	expectFinding(t, findings(t, tr.environment()), "publication-verbs", "wrong", "it publishes insert, delete")
+	expectFinding(t, findings(t, append(tr.environment(), "PGWITNESS_ALLOW=fewer-operations")), "publication-verbs", "note", "it publishes insert, delete")
+}

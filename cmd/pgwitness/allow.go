@@ -12,11 +12,12 @@ import (
 // Values that weaken a promise do it only where the configuration says by a second word that this is meant: one that
 // slipped in, by a copied file or a template, is refused.
 const (
-	shortRetention = "short-retention" // the trail expires
-	fewerCopies    = "fewer-copies"    // an acknowledged record can be lost with one broker
+	shortRetention  = "short-retention"  // the trail expires
+	fewerCopies     = "fewer-copies"     // an acknowledged record can be lost with one broker
+	fewerOperations = "fewer-operations" // what the publication leaves out is not in the trail
 )
 
-var allowances = []string{shortRetention, fewerCopies}
+var allowances = []string{shortRetention, fewerCopies, fewerOperations}
 
 func (c *config) allows(what string) bool { return slices.Contains(c.Allow, what) }
 

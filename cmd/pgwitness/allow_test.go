@@ -16,7 +16,7 @@ func TestAllow(t *testing.T) {
 		{"topics:\n  retention: 720h\nallow: [short-retention]\n", ""},
 		{"topics:\n  retention: 720h\n", `f.yaml:2: topics.retention: "720h0m0s": the trail would expire; leave it out, or say that it is meant: allow: [short-retention]`},
 		{"topics:\n  retention: 720h\nallow: [fewer-copies]\n", "f.yaml:2: topics.retention"},
-		{"allow: [everything]\n", `f.yaml:1: allow: "everything" is not allowed; allowed: short-retention, fewer-copies`},
+		{"allow: [everything]\n", `f.yaml:1: allow: "everything" is not allowed; allowed: short-retention, fewer-copies, fewer-operations`},
 	} {
 		file := filepath.Join(t.TempDir(), "f.yaml")
 		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {

@@ -26,10 +26,13 @@ func (f *findings) publication(s *survey, cfg *config) {
 	} else {
 		f.ok(aboutPublication, "%s publishes %d tables", name, published)
 	}
-	if p.verbs() == "insert, update, delete, truncate" {
+	switch verbs := p.verbs(); {
+	case verbs == allOperations:
 		f.ok(aboutVerbs, "%s publishes all verbs", name)
-	} else {
-		f.wrong(aboutVerbs, "alter publication "+quoted+" set (publish = 'insert, update, delete, truncate');", "%s leaves verbs out: it publishes %s", name, p.verbs())
+	case cfg.allows(fewerOperations):
+		f.note(aboutVerbs, "%s leaves verbs out, as is allowed: it publishes %s", name, verbs)
+	default:
+		f.wrong(aboutVerbs, "alter publication "+quoted+" set (publish = '"+allOperations+"');", "%s leaves verbs out: it publishes %s", name, verbs)
 	}
 	if p.viaRoot {
 		f.wrong(aboutViaRoot, "alter publication "+quoted+" set (publish_via_partition_root = false);", "%s has publish_via_partition_root: a TRUNCATE of one partition is lost", name)

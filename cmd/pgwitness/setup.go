@@ -37,6 +37,7 @@ type setupFlags struct {
 	hold         bool
 	unheldRoles  []string
 	follow       string
+	operations   string
 	apply        bool
 	lockTimeout  time.Duration
 }
@@ -57,6 +58,7 @@ func newSetupCommand(cfg *config) *cobra.Command {
 	flags.SortFlags = false
 	flags.StringVar(&f.tables, "tables", "", "`patterns` of the tables to witness: schema.table,… with * and ?")
 	flags.BoolVar(&f.allTables, "all-tables", false, "all of today's tables, by name")
+	flags.StringVar(&f.operations, "operations", allOperations, "make the publication for these `operations` alone, with allow: [fewer-operations]")
 	flags.StringVar(&f.role, "role", "pgwitness", "`name` of the role that pgwitness run connects as")
 	flags.StringVar(&f.passwordFile, "role-password-file", "", "`file` with the password of a role that is created")
 	flags.BoolVar(&f.failover, "failover", false, "make the slot a failover slot (PostgreSQL 17 and later)")
@@ -73,7 +75,7 @@ func newSetupCommand(cfg *config) *cobra.Command {
 // wish checks the flags and reads the password's file.
 func (f setupFlags) wish(cfg *config) (setupWish, error) {
 	w := setupWish{slot: cfg.Source.Slot, publication: cfg.Source.Publication, role: f.role, failover: f.failover, allTables: f.allTables,
-		contextRoles: f.contextRoles, hold: f.hold, unheldRoles: f.unheldRoles}
+		contextRoles: f.contextRoles, hold: f.hold, unheldRoles: f.unheldRoles, fewerOperations: cfg.allows(fewerOperations)}
 	if !legalName(f.role) || strings.HasPrefix(f.role, "pg_") {
 		return w, usagef("--role: %q is not allowed; allowed: 1 to 63 bytes, not beginning with pg_", f.role)
 	}
@@ -97,6 +99,12 @@ func (f setupFlags) wish(cfg *config) (setupWish, error) {
 		return w, usagef("--tables and --all-tables exclude each other")
 	}
 	var err error
+	if w.operations, err = operationsOf(f.operations); err != nil {
+		return w, usagef("--operations: %w", err)
+	}
+	if w.operations != allOperations && !w.fewerOperations {
+		return w, usagef("--operations: the trail would lack what is left out; say that it is meant: allow: [%s]", fewerOperations)
+	}
 	if f.tables != "" {
 		if w.patterns, err = parseTablePatterns(f.tables); err != nil {
 			return w, usagef("--tables: %w", err)

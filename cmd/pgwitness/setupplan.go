@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -17,6 +18,8 @@ type setupWish struct {
 	hold              bool
 	unheldRoles       []string  // never wait
 	follow            *[]string // take up new tables of these schemas, none for all; nil: leave that as it is
+	operations        string    // of a publication that is made
+	fewerOperations   bool      // one that is there may have fewer than all
 }
 
 // roles are those that have to be there.
@@ -125,10 +128,10 @@ func (p *plan) planPublication(s *survey, w setupWish, chosen []*table) *step {
 	name := quoteIdent(w.publication)
 	generated := s.version >= 180000 && slices.ContainsFunc(chosen, func(t *table) bool { return len(t.stored) > 0 })
 	create := p.add(&step{
-		about: "The publication says what is captured: all four verbs, each partition under its own name. It lists tables by\n" +
+		about: "The publication says what is captured: " + captured(w.operations) + ", each partition under its own name. It lists tables by\n" +
 			"name; FOR ALL TABLES would make updates fail on every later table without a key.",
 		subject: "publication " + displayPart(w.publication),
-		sql:     "create publication " + name + " with (publish = 'insert, update, delete, truncate', publish_via_partition_root = false",
+		sql:     "create publication " + name + " with (publish = '" + w.operations + "', publish_via_partition_root = false",
 		needs:   "CREATE on the database",
 	})
 	if generated {
@@ -140,9 +143,13 @@ func (p *plan) planPublication(s *survey, w setupWish, chosen []*table) *step {
 		return create
 	}
 	create.done = true
-	if !(pub.insert && pub.update && pub.delete && pub.truncate) {
-		p.refuse("alter publication "+name+" set (publish = 'insert, update, delete, truncate');",
-			"publication %s leaves verbs out: it publishes %s", displayPart(w.publication), pub.verbs())
+	switch verbs := pub.verbs(); {
+	case verbs == allOperations:
+	case w.fewerOperations:
+		p.note("publication %s leaves verbs out, as is allowed: it publishes %s", displayPart(w.publication), verbs)
+	default:
+		p.refuse("alter publication "+name+" set (publish = '"+allOperations+"');",
+			"publication %s leaves verbs out: it publishes %s", displayPart(w.publication), verbs)
 	}
 	if pub.viaRoot {
 		p.refuse("alter publication "+name+" set (publish_via_partition_root = false);",
@@ -161,6 +168,28 @@ func (p *plan) planPublication(s *survey, w setupWish, chosen []*table) *step {
 		})
 	}
 	return create
+}
+
+// allOperations is what a publication sends that leaves nothing out, as SQL has it.
+const allOperations = "insert, update, delete, truncate"
+
+// operationsOf reads a list of operations and puts it into SQL's order.
+func operationsOf(list string) (string, error) {
+	asked := strings.Split(strings.ReplaceAll(list, " ", ""), ",")
+	known := strings.Split(allOperations, ", ")
+	for _, o := range asked {
+		if !slices.Contains(known, o) {
+			return "", fmt.Errorf("%q is not allowed; allowed: some of %s", o, allOperations)
+		}
+	}
+	return strings.Join(slices.DeleteFunc(known, func(o string) bool { return !slices.Contains(asked, o) }), ", "), nil
+}
+
+func captured(operations string) string {
+	if operations == allOperations {
+		return "all four verbs"
+	}
+	return operations + " alone"
 }
 
 func (p *publication) verbs() string {

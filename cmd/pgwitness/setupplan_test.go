@@ -61,7 +61,7 @@ func installed() actorState {
 }
 
 func wish(tables string) setupWish {
-	w := setupWish{slot: "pgwitness", publication: "pgwitness", role: "pgwitness", allTables: tables == ""}
+	w := setupWish{slot: "pgwitness", publication: "pgwitness", role: "pgwitness", allTables: tables == "", operations: allOperations}
 	if tables != "" {
 		patterns, err := parseTablePatterns(tables)
 		if err != nil {
@@ -119,6 +119,16 @@ func TestSetupScripts(t *testing.T) {
 			s.publication = &publication{insert: true, update: true, delete: true, truncate: true}
 			return s
 		}(), wish("public.stored")},
+		{"fewer-operations", shop(170000), func() setupWish {
+			w := wish("billing.invoice")
+			w.operations, w.fewerOperations = "insert, delete", true
+			return w
+		}()},
+		{"fewer-operations-there", func() *survey {
+			s := shop(170000)
+			s.publication = &publication{insert: true, delete: true}
+			return s
+		}(), func() setupWish { w := wish("billing.invoice"); w.fewerOperations = true; return w }()},
 		{"failover", shop(170000), func() setupWish { w := wish("billing.invoice"); w.failover = true; return w }()},
 		{"half-there", func() *survey {
 			s := shop(150000)
