@@ -104,6 +104,29 @@ func TestStatusUnasked(t *testing.T) {
 	}
 }
 
+// TestWriterAlive: a writer is alive while it writes in time.
+func TestWriterAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{pace: paceOf(time.Minute), began: time.Now()}
+		limit := w.pace.unasked + w.pace.timeout + goodbye
+		for _, step := range []struct {
+			sleep time.Duration
+			wrote bool
+			want  bool
+		}{
+			{0, false, true}, {limit, false, true}, {1, false, false}, {0, true, true}, {limit, false, true}, {time.Hour, false, false},
+		} {
+			time.Sleep(step.sleep)
+			if step.wrote {
+				w.wrote.Store(int64(time.Since(w.began)))
+			}
+			if got := w.alive(); got != step.want {
+				t.Errorf("%s after its beginning: %v", time.Since(w.began), got)
+			}
+		}
+	})
+}
+
 func TestStatusFollowsConfirmation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, statuses := listen(t, time.Minute, 0x100)

@@ -83,13 +83,9 @@ func (r *told) String() string {
 // story reads all topics and puts the records of the log into its order, in short. It holds the control records' form.
 func (tr *trail) story(t *testing.T) []*told {
 	t.Helper()
-	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []*told
 	seen := map[string]bool{}
-	for _, p := range partitions {
+	for _, p := range tr.topics(t) {
 		for _, raw := range p.Records {
 			r := new(told)
 			if err := json.Unmarshal(raw.Value, r); err != nil {

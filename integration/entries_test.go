@@ -73,13 +73,9 @@ func (e *entry) ofControl() bool { return slices.Contains(fromLog, e.Op) }
 // published JSON Schema.
 func (tr *trail) everything(t *testing.T) []*entry {
 	t.Helper()
-	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
 	byID := make(map[string]*entry)
 	var all []*entry
-	for _, p := range partitions {
+	for _, p := range tr.topics(t) {
 		if p.Topic == tr.prefix+".who" {
 			continue
 		}

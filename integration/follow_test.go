@@ -201,11 +201,7 @@ func (tr *trail) failsNothing(t *testing.T) {
 func (tr *trail) tellsOfJoining(t *testing.T, tables ...string) {
 	t.Helper()
 	joined := map[string]bool{}
-	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range partitions {
+	for _, p := range tr.topics(t) {
 		for _, raw := range p.Records {
 			var r struct {
 				Op, Table   string

@@ -59,11 +59,7 @@ func (tr *trail) stoppedByGap(t *testing.T, reason string, args ...string) strin
 // gapRecords counts the control topic's records of a gap: found, and accepted.
 func (tr *trail) gapRecords(t *testing.T, id string) (found, accepted int) {
 	t.Helper()
-	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range partitions {
+	for _, p := range tr.topics(t) {
 		for _, r := range p.Records {
 			switch text := string(r.Value); {
 			case p.Topic != tr.prefix+".control" || !strings.Contains(text, `"op":"gap"`) || !strings.Contains(text, `"gap":{"id":"`+id+`"`):

@@ -184,12 +184,8 @@ type attributed struct {
 // attributed reads the records of the topics of tables.
 func (tr *trail) attributed(t *testing.T) []attributed {
 	t.Helper()
-	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []attributed
-	for _, p := range partitions {
+	for _, p := range tr.topics(t) {
 		if !strings.Contains(strings.TrimPrefix(p.Topic, tr.prefix+"."), ".") {
 			continue
 		}

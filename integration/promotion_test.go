@@ -220,12 +220,8 @@ func TestHoldAfterPromotion(t *testing.T) {
 // whoRecords lists the records of the who topic.
 func (tr *trail) whoRecords(t *testing.T) [][]byte {
 	t.Helper()
-	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all [][]byte
-	for _, p := range partitions {
+	for _, p := range tr.topics(t) {
 		for _, r := range p.Records {
 			if p.Topic == tr.prefix+".who" {
 				all = append(all, r.Value)

@@ -23,12 +23,8 @@ type diaryEntry struct {
 // diary reads the control topic's records of some kinds.
 func (tr *trail) diary(t *testing.T, ops ...string) []diaryEntry {
 	t.Helper()
-	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var entries []diaryEntry
-	for _, p := range partitions {
+	for _, p := range tr.topics(t) {
 		if p.Topic != tr.prefix+".control" {
 			continue
 		}

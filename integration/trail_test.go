@@ -135,15 +135,21 @@ func (tr *trail) awaitConfirmed(t *testing.T, limit time.Duration) {
 	t.Fatalf("the slot stands at %s after %s, the server at %s", pos, limit, target)
 }
 
-// records reads what the topics of the tables hold, in the order of topic, partition and offset.
-func (tr *trail) records(t *testing.T) []ledger.Record {
+// topics reads all that is in the trail's topics.
+func (tr *trail) topics(t *testing.T) []topics.Partition {
 	t.Helper()
 	partitions, err := tr.reader.ReadAll(t.Context(), tr.prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return partitions
+}
+
+// records reads what the topics of the tables hold, in the order of topic, partition and offset.
+func (tr *trail) records(t *testing.T) []ledger.Record {
+	t.Helper()
 	var all []ledger.Record
-	for _, p := range partitions {
+	for _, p := range tr.topics(t) {
 		if !strings.Contains(strings.TrimPrefix(p.Topic, tr.prefix+"."), ".") {
 			continue // control, who, message
 		}

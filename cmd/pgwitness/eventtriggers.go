@@ -77,7 +77,7 @@ type triggerState struct {
 }
 
 func (s *survey) readTriggers(ctx context.Context, conn *pgx.Conn) error {
-	t := triggerState{functions: map[string]string{}, triggers: map[string]string{}, enabled: map[string]bool{}}
+	t := triggerState{triggers: map[string]string{}, enabled: map[string]bool{}}
 	err := conn.QueryRow(ctx, `
 		select coalesce((select r.rolname::text from pg_namespace n join pg_roles r on r.oid = n.nspowner where nspname = $1), ''),
 		       coalesce((select r.rolsuper from pg_namespace n join pg_roles r on r.oid = n.nspowner where nspname = $1), false),
@@ -96,7 +96,7 @@ func (s *survey) readTriggers(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	if err := t.readFunctions(ctx, conn); err != nil {
+	if t.functions, err = readFunctions(ctx, conn, functionNames(), "publications", "[]", &t.publications); err != nil {
 		return err
 	}
 	rows, err := conn.Query(ctx, `
@@ -116,26 +116,27 @@ func (s *survey) readTriggers(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-func (t *triggerState) readFunctions(ctx context.Context, conn *pgx.Conn) error {
+// readFunctions reads heads and bodies of functions that setup installs. One of them, lister, holds a list as JSON, which
+// goes to into; in its place stands what an empty one looks like, as in the function's text.
+func readFunctions(ctx context.Context, conn *pgx.Conn, names []string, lister, empty string, into any) (map[string]string, error) {
 	rows, err := conn.Query(ctx, `
 		select p.proname::text, `+functionHead+`, prosrc
 		  from pg_proc p join pg_language l on l.oid = p.prolang
-		 where p.pronamespace = (select oid from pg_namespace where nspname = $1) and p.proname = any ($2)`, ownSchema, functionNames())
+		 where p.pronamespace = (select oid from pg_namespace where nspname = $1) and p.proname = any ($2)`, ownSchema, names)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	functions := map[string]string{}
 	var name, head, body string
 	_, err = pgx.ForEachRow(rows, []any{&name, &head, &body}, func() error {
-		if parts := strings.Split(body, listQuote); name == "publications" && len(parts) == 3 {
-			if err := json.Unmarshal([]byte(parts[1]), &t.publications); err != nil {
-				return nil // somebody else's function, which is replaced
-			}
-			body = parts[0] + listQuote + "[]" + listQuote + parts[2]
+		parts := strings.Split(body, listQuote)
+		if name == lister && len(parts) == 3 && json.Unmarshal([]byte(parts[1]), into) == nil { // otherwise somebody else's, which is replaced
+			body = parts[0] + listQuote + empty + listQuote + parts[2]
 		}
-		t.functions[name] = head + body
+		functions[name] = head + body
 		return nil
 	})
-	return err
+	return functions, err
 }
 
 // triggerDoes is an eventTrigger's text as the catalogue has it.

@@ -36,25 +36,9 @@ type followState struct {
 func (s *followState) installed() bool { return s.does != "" || len(s.functions) > 0 }
 
 func (s *survey) readFollow(ctx context.Context, conn *pgx.Conn) error {
-	state := followState{functions: map[string]string{}, follows: map[string][]string{}}
-	rows, err := conn.Query(ctx, `
-		select p.proname::text, `+functionHead+`, prosrc
-		  from pg_proc p join pg_language l on l.oid = p.prolang
-		 where p.pronamespace = (select oid from pg_namespace where nspname = $1) and p.proname = any ($2)`, ownSchema, followNames())
-	if err != nil {
-		return err
-	}
-	var name, head, body string
-	_, err = pgx.ForEachRow(rows, []any{&name, &head, &body}, func() error {
-		if parts := strings.Split(body, listQuote); name == "follows" && len(parts) == 3 {
-			if json.Unmarshal([]byte(parts[1]), &state.follows) == nil {
-				body = parts[0] + listQuote + "{}" + listQuote + parts[2]
-			}
-		}
-		state.functions[name] = head + body
-		return nil
-	})
-	if err != nil {
+	state := followState{follows: map[string][]string{}}
+	var err error
+	if state.functions, err = readFunctions(ctx, conn, followNames(), "follows", "{}", &state.follows); err != nil {
 		return err
 	}
 	err = conn.QueryRow(ctx, "select evtenabled = 'A', "+triggerDoes+`

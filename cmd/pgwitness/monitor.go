@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"pgwitness/capture"
 	"pgwitness/publish"
 )
 
@@ -43,9 +42,15 @@ type monitor struct {
 
 // A present is the session that there is.
 type present struct {
-	slot  *capture.Source
+	slot  reading
 	sink  *publish.Sink // nil until brokers have been reached
 	began time.Time
+}
+
+// A reading is what a capture.Source says of itself.
+type reading interface {
+	Received() pglogrepl.LSN
+	Alive() bool
 }
 
 // startMonitor listens at run.listen, until close. Without an address it only remembers the session.

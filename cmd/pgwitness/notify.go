@@ -9,25 +9,25 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-
-	"pgwitness/capture"
+	"github.com/jackc/pglogrepl"
 )
 
 // A notifier tells a service manager how the run is, by systemd's protocol (sd_notify(3)): datagrams of NAME=value lines
 // to the socket that NOTIFY_SOCKET names. Without one it does nothing.
 type notifier struct {
-	log  hclog.Logger
-	conn net.Conn                       // nil: nobody asks
-	slot atomic.Pointer[capture.Source] // of the session that runs, nil between two
+	log   hclog.Logger
+	conn  net.Conn // nil: nobody asks
+	alive func() bool
 
 	ready atomic.Bool
 	quit  chan struct{}
 	done  chan struct{}
 }
 
-// startNotifier begins to tell. ctx ends when the run is asked to stop; close ends the telling.
-func startNotifier(ctx context.Context, log hclog.Logger) *notifier {
-	n := &notifier{log: log, quit: make(chan struct{}), done: make(chan struct{})}
+// startNotifier begins to tell, with signs of life as long as the run is alive. ctx ends when it is asked to stop; close
+// ends the telling.
+func startNotifier(ctx context.Context, alive func() bool, log hclog.Logger) *notifier {
+	n := &notifier{log: log, alive: alive, quit: make(chan struct{}), done: make(chan struct{})}
 	if address := os.Getenv("NOTIFY_SOCKET"); address != "" {
 		var err error
 		if n.conn, err = net.Dial("unixgram", address); err != nil { // an @ at its beginning is for net's care
@@ -81,17 +81,9 @@ func (n *notifier) run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// alive reports whether the run does what it owes: in a session, that the server hears of us in time, whatever becomes of
-// Kafka. Between two sessions each step has its bound.
-func (n *notifier) alive() bool {
-	slot := n.slot.Load()
-	return slot == nil || slot.Alive()
-}
-
 // session tells that the slot is held and brokers have been reached; the first time that means that the run is ready.
-func (n *notifier) session(slot *capture.Source) {
-	n.slot.Store(slot)
-	status := "STATUS=delivering, from " + slot.Start().String() + " on"
+func (n *notifier) session(from pglogrepl.LSN) {
+	status := "STATUS=delivering, from " + from.String() + " on"
 	if n.ready.CompareAndSwap(false, true) {
 		status = "READY=1\n" + status
 	}
@@ -100,7 +92,6 @@ func (n *notifier) session(slot *capture.Source) {
 
 // between tells that a session is over.
 func (n *notifier) between() {
-	n.slot.Store(nil)
 	n.tell("STATUS=not delivering: no session at the slot")
 }
 

@@ -38,10 +38,16 @@ func (m *monitor) unready(ctx context.Context) []string {
 	return reasons
 }
 
-// health answers /healthz. Only a session whose server does not hear of us any more wants another process: a server or a
-// broker that is away is waited for.
+// alive reports whether the run does what it owes: in a session, that the server hears of us in time, whatever becomes of
+// Kafka. Between two sessions each step has its bound. Whoever asks starts another process when it is not.
+func (m *monitor) alive() bool {
+	p := m.present.Load()
+	return p == nil || p.slot.Alive()
+}
+
+// health answers /healthz.
 func (m *monitor) health(w http.ResponseWriter, _ *http.Request) {
-	if p := m.present.Load(); p != nil && !p.slot.Alive() {
+	if !m.alive() {
 		http.Error(w, "the session at the slot hangs: the server has heard nothing for too long", http.StatusServiceUnavailable)
 		return
 	}

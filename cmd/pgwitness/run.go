@@ -135,7 +135,7 @@ func run(ctx context.Context, cfg *config, what order, log hclog.Logger, out *co
 	if cfg.masks != nil {
 		log.Info("columns are masked", "columns", len(cfg.Mask), "key_id", cfg.masks.KeyID())
 	}
-	r.manager = startNotifier(ctx, log)
+	r.manager = startNotifier(ctx, r.monitor.alive, log)
 	defer r.manager.close()
 	for {
 		began := time.Now()

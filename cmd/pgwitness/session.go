@@ -51,7 +51,7 @@ func (r *runner) session(ctx context.Context) error {
 		return cmp.Or(err, end)
 	}
 	r.monitor.present.Store(&present{slot: slot, sink: kafka, began: began})
-	r.manager.session(slot)
+	r.manager.session(slot.Start())
 	defer r.manager.between()
 	worked := r.watchBacklog(reading, slot, kafka)
 	defer func() {
